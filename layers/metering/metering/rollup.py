@@ -21,8 +21,8 @@ OVERLAP = "overlap"
 class Level:
     """A gauge over one hour: of one instance, or summed over a customer's instances.
 
-    ``integral`` is value x seconds. ``max`` over several instances is the sum of their maxima, ``seconds`` the
-    sum of the seconds each covered.
+    ``integral`` is value x seconds. Over several instances ``max`` is the sum of their maxima and ``seconds``
+    the sum of the seconds each covered.
     """
 
     last: int

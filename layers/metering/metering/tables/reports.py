@@ -1,0 +1,116 @@
+"""The Reports table: the newest revision of every journal's hour.
+
+Keys: ``pk`` = customer, ``sk`` = ``<hour>#<instance>#<state_id>``. Attributes: ``n`` the revision, ``d`` the
+digest of the report's canonical JSON, ``b`` the report itself, packed, ``ttl`` its end in epoch seconds.
+Source: design page "storage", section "Writing a report".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from metering.contract import OLDEST_WINDOW, Report, format_instant
+from metering.tables.client import query_between, query_prefix
+from metering.tables.packing import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from metering.tables.client import Item
+
+
+class Outcome(StrEnum):
+    """What became of a report; the contract's words."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    SUPERSEDED = "superseded"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The outcome of a put, with the revision and digest the table holds after it.
+
+    ``lowered`` names the counters that the accepted revision lowers: a regression, to be alarmed.
+    """
+
+    outcome: Outcome
+    revision: int
+    digest: str
+    lowered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Typed access to the Reports table."""
+
+    client: DynamoDBClient
+    table: str
+
+    def put(self, report: Report) -> Stored:
+        """Store a report unless the table holds its revision or a higher one."""
+        digest = report.digest()
+        try:
+            answer = self.client.put_item(
+                TableName=self.table,
+                Item=_item(report, digest),
+                ConditionExpression="attribute_not_exists(pk) OR n < :n",
+                ExpressionAttributeValues={":n": {"N": str(report.revision)}},
+                ReturnValues="ALL_OLD",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            return _held(error.response["Item"], report.revision, digest)  # type: ignore[typeddict-item]  # stubs lack it
+        lowered = _lowered(answer.get("Attributes"), report)
+        return Stored(Outcome.ACCEPTED, report.revision, digest, lowered)
+
+    def of_hour(self, customer: str, hour: datetime) -> Iterator[Report]:
+        """All journals' newest reports of one hour, strongly consistent, in key order."""
+        for item in query_prefix(self.client, self.table, customer, f"{format_instant(hour)}#"):
+            yield _report(item)
+
+    def between(self, customer: str, start: datetime, end: datetime) -> Iterator[Report]:
+        """All reports of the hours in ``[start, end)``, in the order of hours."""
+        low, high = format_instant(start), format_instant(end)
+        for item in query_between(self.client, self.table, customer, low, high):
+            yield _report(item)
+
+
+def _item(report: Report, digest: str) -> Item:
+    hour = format_instant(report.window_start)
+    return {
+        "pk": {"S": report.customer_id},
+        "sk": {"S": f"{hour}#{report.instance_id}#{report.state_id}"},
+        "n": {"N": str(report.revision)},
+        "d": {"B": bytes.fromhex(digest)},
+        "b": {"B": pack(report.model_dump(mode="json", exclude_defaults=True))},
+        "ttl": {"N": str(int((report.window_start + OLDEST_WINDOW).timestamp()))},
+    }
+
+
+def _report(item: Item) -> Report:
+    return Report.model_validate(unpack(bytes(item["b"]["B"])), strict=False)
+
+
+def _held(item: Item, revision: int, digest: str) -> Stored:
+    stored_revision, stored_digest = int(item["n"]["N"]), bytes(item["d"]["B"]).hex()
+    if stored_revision > revision:
+        outcome = Outcome.SUPERSEDED
+    elif stored_digest == digest:
+        outcome = Outcome.DUPLICATE
+    else:
+        outcome = Outcome.CONFLICT
+    return Stored(outcome, stored_revision, stored_digest)
+
+
+def _lowered(old: Item | None, report: Report) -> tuple[str, ...]:
+    if not old:
+        return ()
+    before = _report(old).counters
+    return tuple(sorted(name for name, amount in before.items() if report.counters.get(name, 0) < amount))
