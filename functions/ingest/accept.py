@@ -1,0 +1,99 @@
+"""A report's way into the table: read it, check it, store it, mark its hour.
+
+Source: design pages "contract", section "The report", and "storage", section "Writing a report".
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from metering.contract import (
+    LATEST_WINDOW,
+    MAX_REPORT_BYTES,
+    OLDEST_WINDOW,
+    FieldError,
+    Report,
+    field_errors,
+    format_instant,
+)
+from metering.tables.markers import Markers
+from metering.tables.reports import Outcome, Reports, Stored
+from metering.web import ApiError, Identity, require_customer, require_instance_key
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A report that was understood, and what became of it."""
+
+    report: Report
+    stored: Stored
+
+
+def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, markers: Markers) -> Accepted:
+    """Store a report and mark its hour dirty.
+
+    The order matters: a marker written first could be cleared before its report lands. The marker is
+    touched for a repeated report too, because a first attempt may have died between the two steps.
+
+    Raises
+    ------
+    ApiError
+        With the contract's status and code, naming each bad field; nothing is stored then, but for a
+        ``conflict``, where the stored report stays as it is.
+    """
+    report = read_report(body)
+    require_instance_key(identity)
+    require_customer(identity, report.customer_id)
+    if report.instance_id != identity.instance_id:
+        raise ApiError(403, "forbidden", "this key is not for that instance")
+    check_window(report.window_start, now)
+    stored = reports.put(report)
+    if stored.outcome is Outcome.CONFLICT:
+        raise ApiError(
+            409,
+            "conflict",
+            f"revision {report.revision} of this journal's hour is stored with another content",
+            revision=stored.revision,
+            digest=stored.digest,
+        )
+    markers.touch_dirty(report.customer_id, report.window_start)
+    return Accepted(report, stored)
+
+
+def read_report(body: bytes) -> Report:
+    """Read a report from a request's body.
+
+    Raises
+    ------
+    ApiError
+        413 ``too_large``; 422 ``not_json`` or ``invalid_report`` with every bad field.
+    """
+    if len(body) > MAX_REPORT_BYTES:
+        raise ApiError(
+            413, "too_large", f"a report has at most {MAX_REPORT_BYTES} bytes, this has {len(body)}"
+        )
+    try:
+        return Report.model_validate_json(body)
+    except ValidationError as error:
+        if any(row["type"] == "json_invalid" for row in error.errors(include_url=False, include_input=False)):
+            raise ApiError(422, "not_json", "the body is not a JSON document") from None
+        details = field_errors(error)
+        fields = ", ".join(detail.field for detail in details)
+        raise ApiError(422, "invalid_report", f"wrong in the report: {fields}", details) from None
+
+
+def check_window(window: datetime, now: datetime) -> None:
+    """Refuse windows that the service cannot or must not take.
+
+    Raises
+    ------
+    ApiError
+        422 ``window_in_future`` or ``window_too_old``.
+    """
+    if window > now + LATEST_WINDOW:
+        text = f"the window starts in the future; it is {format_instant(now)} here"
+        raise ApiError(422, "window_in_future", text, [FieldError(field="window_start", message=text)])
+    if window <= now - OLDEST_WINDOW:
+        text = f"reports are kept for {OLDEST_WINDOW.days} days; this window is older"
+        raise ApiError(422, "window_too_old", text, [FieldError(field="window_start", message=text)])

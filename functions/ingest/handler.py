@@ -1,0 +1,70 @@
+"""``POST /api/usage/report``: accepts reports."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from ingest.accept import Accepted, accept
+from metering.contract import ReportAnswer
+from metering.observability import count, logger, metrics
+from metering.settings import Settings, read_settings
+from metering.tables.client import dynamodb
+from metering.tables.markers import Markers
+from metering.tables.reports import Outcome, Reports
+from metering.web import ApiError, body_of, identity_of, json_answer, request_id
+
+
+class IngestSettings(Settings):
+    """What ingest reads from its environment."""
+
+    reports_table: str
+    markers_table: str
+    report_every_seconds: int = 900
+
+
+SETTINGS = read_settings(IngestSettings)
+REPORTS = Reports(dynamodb(), SETTINGS.reports_table)
+MARKERS = Markers(dynamodb(), SETTINGS.markers_table)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context
+def handle(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Answer one report."""
+    now = datetime.now(UTC)
+    try:
+        accepted = accept(body_of(event), identity_of(event, now), now, REPORTS, MARKERS)
+    except ApiError as error:
+        logger.warning("report refused", extra={"code": error.code, "reason": error.message})
+        count(f"report_{error.code}")
+        return error.answer(request_id(event), now)
+    _watch(accepted)
+    stored = accepted.stored
+    answer = ReportAnswer(
+        status=stored.outcome.value,  # type: ignore[arg-type]  # a conflict was raised before
+        revision=stored.revision,
+        digest=stored.digest,
+        server_time=now.replace(microsecond=0),
+        report_every_seconds=SETTINGS.report_every_seconds,
+    )
+    return json_answer(202 if stored.outcome is Outcome.ACCEPTED else 200, answer)
+
+
+def _watch(accepted: Accepted) -> None:
+    """Say what an operator must know: unknown metrics, and a revision that lowers a counter."""
+    report, stored = accepted.report, accepted.stored
+    count(f"report_{stored.outcome.value}")
+    where = {
+        "customer_id": report.customer_id,
+        "instance_id": report.instance_id,
+        "window_start": report.window_start.isoformat(),
+        "state_id": report.state_id,
+        "revision": report.revision,
+    }
+    if unknown := report.unknown_metrics():
+        count("unknown_metrics", len(unknown))
+        logger.info("metrics that the registry does not know", extra=where | {"metrics": unknown})
+    if stored.lowered:
+        count("regression")
+        logger.error("a higher revision lowers a counter", extra=where | {"metrics": stored.lowered})

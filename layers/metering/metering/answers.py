@@ -1,0 +1,133 @@
+"""The usage API's answers, as pydantic models.
+
+Money is a decimal string with two places, quantities are decimal strings; days are UTC days. Source: design
+page "contract", section "The API".
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from metering.contract import Instant
+
+Quantity = Annotated[Decimal, PlainSerializer(lambda value: plain(value), return_type=str, when_used="json")]
+Money = Annotated[Decimal, PlainSerializer(lambda value: f"{value:.2f}", return_type=str, when_used="json")]
+
+
+def plain(value: Decimal) -> str:
+    """Write a quantity without exponent and without zeros that say nothing."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlanLimits(_Answer):
+    """The plan's allowances under the original's names; None where there is no limit."""
+
+    max_devices: Quantity | None
+    mqtt_gb: Quantity | None
+    http_gb: Quantity | None
+    storage_gb: Quantity | None
+    api_calls: Quantity | None
+
+
+class DayUsage(_Answer):
+    """One UTC day: what the sums added, and the last level of the day for devices and storage."""
+
+    date: date
+    active_devices: Quantity | None
+    mqtt_gb: Quantity
+    http_gb: Quantity
+    storage_gb: Quantity | None
+    api_calls: Quantity
+
+
+class PeriodSpan(_Answer):
+    """The period, and which share of it has passed (0 to 1)."""
+
+    start: Instant
+    end: Instant
+    elapsed: Quantity
+
+
+class MeterUsage(_Answer):
+    """One meter: quantities in its unit, prices in dollars.
+
+    ``current`` is the newest level of an average or peak meter and the sum so far of a sum meter;
+    ``billable`` what would be billed if the period ended now; ``forecast`` None means too early to tell.
+    """
+
+    name: str
+    label: str
+    unit: str
+    basis: str
+    current: Quantity
+    billable: Quantity
+    included: Quantity | None
+    percent: Quantity | None
+    overage: Quantity
+    overage_price: Quantity | None
+    overage_amount: Money
+    forecast: Quantity | None
+    forecast_method: str
+
+
+class InvoiceLine(_Answer):
+    """One line of the estimate."""
+
+    name: str
+    label: str
+    quantity: Quantity
+    amount: Money
+
+
+class EstimatedInvoice(_Answer):
+    """What the invoice would be if the period ended now; before discounts and tax."""
+
+    currency: str
+    lines: list[InvoiceLine]
+    total: Money
+    forecast_total: Money | None
+    method: str
+
+
+class InstanceState(_Answer):
+    """An instance and its newest report; ``last_report_at`` None: none in the last hours."""
+
+    id: str
+    last_report_at: Instant | None
+    silent: bool
+
+
+class Flag(_Answer):
+    """What a reader of the figures must know, and in how many hours it happened."""
+
+    code: str
+    message: str
+    hours: int
+
+
+class CurrentPeriod(_Answer):
+    """Everything the usage page shows; one call."""
+
+    active_devices: Quantity
+    mqtt_gb: Quantity
+    http_gb: Quantity
+    storage_gb: Quantity
+    api_calls: Quantity
+    plan_limits: PlanLimits
+    daily_breakdown: list[DayUsage]
+    customer_id: str
+    plan: str
+    period: PeriodSpan
+    as_of: Instant
+    meters: list[MeterUsage]
+    estimated_invoice: EstimatedInvoice
+    alerts: list[str]
+    instances: list[InstanceState]
+    flags: list[Flag]

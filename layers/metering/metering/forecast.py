@@ -1,0 +1,84 @@
+"""What a meter's quantity will be at the period's end, if things go on as they are.
+
+Source: design page "billing", section "Forecast".
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import takewhile
+
+from metering.billable import EXACT, quantity
+from metering.catalog import Basis, Meter
+from metering.periods import DAY, HOUR, Period, day_hours, hour_of
+from metering.rollup import Hour
+
+METHODS = {
+    Basis.SUM: "to date, plus the mean of the last seven full days for every day that remains",
+    Basis.AVERAGE: "to date, plus the last value for the time that remains",
+    Basis.PEAK: "the greater of the peak to date and the last value",
+}
+FULL_DAYS = 7
+
+
+def forecast(
+    meter: Meter,
+    contributed: Mapping[datetime, Decimal],
+    hours: Sequence[Hour],
+    period: Period,
+    now: datetime,
+) -> Decimal | None:
+    """Project a meter's quantity to the period's end; None while it is too early.
+
+    Parameters
+    ----------
+    meter, period
+        What is projected, and to which end.
+    contributed
+        The meter's contributions of this period, by hour.
+    hours
+        The period's hours in order, for the last value of a gauge.
+    now
+        The present; only full hours count as elapsed, so that an answer is stable within an hour.
+
+    Notes
+    -----
+    It is too early while the period holds no full UTC day of data.
+    """
+    elapsed = hour_of(now)
+    full_days = _full_days(contributed, elapsed)
+    if not full_days:
+        return None
+    to_date = quantity(contributed)
+    remaining = max(period.end - elapsed, 0 * HOUR) // HOUR
+    match meter.basis:
+        case Basis.SUM:
+            recent = full_days[-FULL_DAYS:]
+            hourly = EXACT.divide(sum(recent, Decimal(0)), Decimal(24 * len(recent)))
+            projected = EXACT.add(to_date, EXACT.multiply(hourly, Decimal(remaining)))
+        case Basis.AVERAGE:
+            share = EXACT.divide(Decimal(remaining * 3600), Decimal(period.seconds))
+            projected = EXACT.add(to_date, EXACT.multiply(last_value(meter, hours), share))
+        case Basis.PEAK:
+            projected = max(to_date, last_value(meter, hours))
+    return projected.quantize(Decimal("0.000000001"), context=EXACT)
+
+
+def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:
+    """Return a gauge meter's newest level in its units, 0 when nothing was told."""
+    for hour in reversed(hours):
+        levels = [hour.gauges[name].last for name in meter.metrics if name in hour.gauges]
+        if levels:
+            return EXACT.divide(Decimal(sum(levels)), Decimal(meter.unit_size))
+    return Decimal(0)
+
+
+def _full_days(contributed: Mapping[datetime, Decimal], elapsed: datetime) -> list[Decimal]:
+    """Each full UTC day's contributions, from the first day with all its hours since the first of data."""
+    if not contributed:
+        return []
+    first = min(contributed)
+    days = [first.date() + DAY * n for n in range((elapsed - first) // DAY + 2)]
+    spans = [list(day_hours(day)) for day in days]
+    full = takewhile(lambda span: span[-1] + HOUR <= elapsed, (span for span in spans if span[0] >= first))
+    return [sum((contributed.get(hour, Decimal(0)) for hour in span), Decimal(0)) for span in full]
