@@ -117,7 +117,7 @@ def _meter_usage(
         label=meter.label,
         unit=meter.unit,
         basis=meter.basis.value,
-        current=_nine_places(current),
+        current=current,
         billable=line.quantity,
         included=price.included,
         percent=_percent(line.quantity, price.included),
@@ -167,7 +167,3 @@ def _percent(used: Decimal, included: Decimal | None) -> Decimal | None:
     if not included:
         return None
     return EXACT.divide(used * 100, included).quantize(Decimal("0.1"), context=EXACT)
-
-
-def _nine_places(value: Decimal) -> Decimal:
-    return value.quantize(Decimal("0.000000001"), context=EXACT)

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from metering.answers import DayUsage
-from metering.billable import EXACT, Contributions
+from metering.billable import Contributions
 from metering.catalog import Catalog
 from metering.forecast import last_value
 from metering.periods import Period, day_of
@@ -23,9 +23,7 @@ def daily_breakdown(
     def level(meter: str, day: date) -> Decimal | None:
         ours = [hour for hour in hours if day_of(hour.start) == day]
         told = any(name in hour.gauges for hour in ours for name in catalog.meters[meter].metrics)
-        return (
-            last_value(catalog.meters[meter], ours).quantize(Decimal("1E-9"), None, EXACT) if told else None
-        )
+        return last_value(catalog.meters[meter], ours) if told else None
 
     return [
         DayUsage(

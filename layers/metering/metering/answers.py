@@ -12,14 +12,15 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from metering.contract import Instant
 
-Quantity = Annotated[Decimal, PlainSerializer(lambda value: plain(value), return_type=str, when_used="json")]
-Money = Annotated[Decimal, PlainSerializer(lambda value: f"{value:.2f}", return_type=str, when_used="json")]
-
 
 def plain(value: Decimal) -> str:
     """Write a quantity without exponent and without zeros that say nothing."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+Quantity = Annotated[Decimal, PlainSerializer(plain, return_type=str, when_used="json")]
+Money = Annotated[Decimal, PlainSerializer(lambda value: f"{value:.2f}", return_type=str, when_used="json")]
 
 
 class _Answer(BaseModel):

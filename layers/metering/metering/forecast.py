@@ -61,7 +61,7 @@ def forecast(
             projected = EXACT.add(to_date, EXACT.multiply(last_value(meter, hours), share))
         case Basis.PEAK:
             projected = max(to_date, last_value(meter, hours))
-    return projected.quantize(Decimal("0.000000001"), context=EXACT)
+    return _nine_places(projected)
 
 
 def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:
@@ -69,8 +69,12 @@ def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:
     for hour in reversed(hours):
         levels = [hour.gauges[name].last for name in meter.metrics if name in hour.gauges]
         if levels:
-            return EXACT.divide(Decimal(sum(levels)), Decimal(meter.unit_size))
+            return _nine_places(EXACT.divide(Decimal(sum(levels)), Decimal(meter.unit_size)))
     return Decimal(0)
+
+
+def _nine_places(value: Decimal) -> Decimal:
+    return value.quantize(Decimal("0.000000001"), context=EXACT)
 
 
 def _full_days(contributed: Mapping[datetime, Decimal], elapsed: datetime) -> list[Decimal]:
