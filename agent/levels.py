@@ -1,0 +1,76 @@
+"""Levels held over time: a gauge's last value is integrated over service time, in whole milliseconds.
+
+Pure. Source: design page "agent", "Counting rules", the paragraph on gauges. Invariants: a span is integrated
+once, never a negative one, and never further than the value is valid; what a sealed hour could not express
+in whole seconds is carried to the next.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A gauge's last value: when it was read, up to where it is integrated, what is carried over.
+
+    ``carried_integral`` (value x milliseconds) and ``carried_ms`` are the parts under one second that the
+    last sealed hour left over.
+    """
+
+    value: int
+    at_ms: int
+    until_ms: int
+    carried_integral: int = 0
+    carried_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A gauge within one hour: last and greatest value, value x milliseconds, milliseconds covered."""
+
+    last: int
+    greatest: int
+    integral: int = 0
+    covered_ms: int = 0
+
+
+def read(level: Level | None, value: int, at_ms: int) -> Level:
+    """The level after a new reading; what is integrated already stays so, whatever the reading's time."""
+    if level is None:
+        return Level(value, at_ms, at_ms)
+    return replace(level, value=value, at_ms=at_ms, until_ms=max(level.until_ms, at_ms))
+
+
+def show(area: Area | None, value: int) -> Area:
+    """The hour's area after a new reading was seen in it."""
+    if area is None:
+        return Area(value, value)
+    return replace(area, last=value, greatest=max(area.greatest, value))
+
+
+def integrate(level: Level, area: Area | None, to_ms: int, valid_for_ms: int) -> tuple[Level, Area | None]:
+    """Hold the level until ``to_ms``, at most for as long as it is valid, and add that to the hour's area.
+
+    ``to_ms`` must not lie beyond the hour of ``area``. Without anything to add both stay as they are.
+    """
+    end_ms = min(to_ms, level.at_ms + valid_for_ms)
+    span_ms = end_ms - level.until_ms
+    if span_ms <= 0:
+        return level, area
+    shown = show(area, level.value)
+    grown = replace(
+        shown,
+        integral=shown.integral + level.carried_integral + level.value * span_ms,
+        covered_ms=shown.covered_ms + level.carried_ms + span_ms,
+    )
+    return replace(level, until_ms=end_ms, carried_integral=0, carried_ms=0), grown
+
+
+def seal(level: Level, area: Area) -> tuple[Level, Area]:
+    """Cut the hour's area to whole seconds; the rest goes with the level into the next hour."""
+    rest, rest_ms = area.integral % 1000, area.covered_ms % 1000
+    carrying = replace(
+        level,
+        carried_integral=level.carried_integral + rest,
+        carried_ms=level.carried_ms + rest_ms,
+    )
+    return carrying, replace(area, integral=area.integral - rest, covered_ms=area.covered_ms - rest_ms)

@@ -1,0 +1,166 @@
+"""The counting rules: cumulative values of a source become amounts.
+
+Pure: no clock, no file, no network. Source: design page "agent", section "Counting rules"; the numbers in
+`count` are that section's. Promise kept here: what a source counted is taken once, and where it cannot be
+told whether it was, nothing is taken and a flag says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from agent.observation import Identity, Moment, Observation, Series, SourceError
+
+TOLERANCE_MS = 5_000
+"""How far an uptime or a start time may be off: whole seconds, polling and the way through the broker."""
+WIDE32 = 2**32
+WENT_BACK = "went_back"
+SOURCE_IDENTITY = "source_identity"
+_VALUE_LIMIT = 2**63
+
+
+class Verdict(Enum):
+    """Whose values these are, compared with the last observation."""
+
+    FIRST = "first"
+    SAME = "same"
+    RESTARTED = "restarted"
+    SOMEONE_ELSE = "someone else"
+    UNDECIDED = "undecided"
+    """Cannot be told before the service's time is known; the source remembers, so it is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """How long ago the last observation was: without and with the time the machine was suspended.
+
+    ``certain`` is False across boots as long as the service's time is unknown.
+    """
+
+    awake_ms: int
+    whole_ms: int
+    certain: bool = True
+
+
+def elapsed_between(earlier: Moment, later: Moment, service_ms: int, *, known: bool) -> Elapsed:
+    """The span between two moments; ``service_ms`` is the same span in service time, for other boots."""
+    if earlier.boot_id != later.boot_id:
+        return Elapsed(max(0, service_ms), max(0, service_ms), certain=known)
+    return Elapsed(
+        (later.awake_ns - earlier.awake_ns) // 1_000_000, (later.boot_ns - earlier.boot_ns) // 1_000_000
+    )
+
+
+def is_later(later: Moment, earlier: Moment) -> bool:
+    """Whether an observation is a new one; of another boot it always is (collectors keep nothing)."""
+    return later.boot_id != earlier.boot_id or later.boot_ns > earlier.boot_ns
+
+
+def judge(last: Identity, now: Identity, elapsed: Elapsed, wall: datetime) -> Verdict:
+    """Decide whether the same source speaks, the same one after a restart, or another.
+
+    ``wall`` is the machine's wall clock at the new observation: a source's start time was told by a wall
+    clock, so it is compared with one. The strongest sign that both identities carry decides.
+    """
+    if _is_same(last, now, elapsed):
+        return Verdict.SAME
+    began_since = _began_since(now, elapsed, wall)
+    if elapsed.certain:
+        return Verdict.RESTARTED if began_since else Verdict.SOMEONE_ELSE
+    # An uptime that fell is a restart whatever the time is. Any other guess could bill a lifetime twice.
+    fell = (
+        now.uptime_seconds is not None
+        and last.uptime_seconds is not None
+        and now.uptime_seconds * 1000 + TOLERANCE_MS < last.uptime_seconds * 1000
+    )
+    return Verdict.RESTARTED if fell and began_since else Verdict.UNDECIDED
+
+
+def _is_same(last: Identity, now: Identity, elapsed: Elapsed) -> bool:
+    if last.exact is not None and now.exact is not None:
+        return last.exact == now.exact
+    if last.started is not None and now.started is not None:
+        return last.started == now.started
+    if last.uptime_seconds is not None and now.uptime_seconds is not None:
+        grown_ms = (now.uptime_seconds - last.uptime_seconds) * 1000
+        return elapsed.awake_ms - TOLERANCE_MS <= grown_ms <= elapsed.whole_ms + TOLERANCE_MS
+    return False
+
+
+def _began_since(now: Identity, elapsed: Elapsed, wall: datetime) -> bool:
+    age_ms = lifetime_ms(now, wall)
+    return age_ms is not None and age_ms <= elapsed.whole_ms + TOLERANCE_MS
+
+
+def lifetime_ms(identity: Identity, wall: datetime) -> int | None:
+    """How long the source has lived at the observation, or None where it tells neither start nor uptime."""
+    if identity.started is not None:
+        return max(0, (wall - identity.started) // timedelta(milliseconds=1))
+    if identity.uptime_seconds is not None:
+        return identity.uptime_seconds * 1000
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one observation adds: amounts per metric, the new last values, remarks."""
+
+    amounts: Mapping[str, int]
+    values: Mapping[Series, int]
+    flags: frozenset[str]
+
+
+def count(verdict: Verdict, last: Mapping[Series, int], observation: Observation) -> Counted:
+    """Apply the six rules to every series of one observation.
+
+    Parameters
+    ----------
+    verdict
+        Of `judge`, or FIRST where this journal never saw the source (rule 1); not UNDECIDED.
+    last
+        The last values per series; empty for FIRST.
+    observation
+        Checked by `check_values`.
+    """
+    if verdict is Verdict.UNDECIDED:
+        raise ValueError("an undecided observation must not be counted")
+    flags = set(observation.flags)
+    amounts = dict.fromkeys((series.metric for series in observation.counters), 0)
+    if verdict in {Verdict.FIRST, Verdict.SOMEONE_ELSE}:
+        if verdict is Verdict.SOMEONE_ELSE:
+            flags.add(SOURCE_IDENTITY)
+        return Counted(amounts, dict(observation.counters), frozenset(flags))
+    restarted = verdict is Verdict.RESTARTED
+    values = dict.fromkeys(last, 0) if restarted else dict(last)
+    for series, current in observation.counters.items():
+        # A restart put every series to 0, those not seen before as well: all they show came since.
+        from_zero = restarted or series.metric in observation.absent_is_zero
+        before = values.get(series, 0 if from_zero else current)
+        amount = current - before
+        if amount < 0 and series.metric in observation.wide32 and before < WIDE32:
+            amount += WIDE32
+        elif amount < 0:
+            flags.add(WENT_BACK)
+            values[series] = before
+            continue
+        amounts[series.metric] += amount
+        values[series] = current
+    return Counted(amounts, values, frozenset(flags))
+
+
+def check_values(observation: Observation) -> None:
+    """Refuse what cannot be counted or reported.
+
+    Raises
+    ------
+    SourceError
+        ``unidentified``: counters of a source that does not tell who it is. ``malformed``: a value that is no
+        whole number from 0 below 2^63.
+    """
+    if observation.counters and observation.identity is None:
+        raise SourceError("unidentified", "counters without an id, a start time or an uptime")
+    values: dict[str, int] = {str(series): value for series, value in observation.counters.items()}
+    for name, value in (values | dict(observation.gauges)).items():
+        if type(value) is not int or not 0 <= value < _VALUE_LIMIT:
+            raise SourceError("malformed", f"{name} is {value!r:.40}, no whole number from 0 below 2^63")

@@ -1,0 +1,290 @@
+"""What the journal holds of the present: the open hour and each source's last values.
+
+Pure: `advance` lets time pass, `take` counts one observation, `fail` notes that a source could not be read.
+The journal works on a copy and keeps it only when the transaction was committed. Source: design page "agent",
+sections "Counting rules" and "Journal".
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+from agent import levels
+from agent.clock import HOUR_MS, hour_of
+from agent.hour import AGENT, AGENT_DOWN, Hour, SourceHour
+from agent.levels import Level
+from agent.meter import Verdict, check_values, count, elapsed_between, is_later, judge, lifetime_ms
+from agent.observation import Identity, Moment, Observation, Series, SourceError
+
+MAX_HOURS_BACK = 400 * 24
+"""Empty hours are not made up beyond the reports' retention: the service would refuse them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What the engine remembers of one source between two observations.
+
+    ``told_at`` is when it last told who it is (an observation of levels alone need not), with its service
+    time; ``covered_until_ms`` is how far it counts as covered; ``run`` is the agent's start that made the
+    last observation: a later one has a gap to catch up.
+    """
+
+    at: Moment
+    at_ms: int
+    told_at: Moment
+    told_at_ms: int
+    covered_until_ms: int
+    valid_for_ms: int
+    run: int
+    healthy: bool = True
+    identity: Identity | None = None
+    values: dict[Series, int] = field(default_factory=dict)
+    levels: dict[str, Level] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The state as the journal keeps it."""
+        fields = asdict(replace(self, values={}, identity=None))
+        fields["values"] = [[series.metric, series.part, value] for series, value in self.values.items()]
+        if self.identity is not None:
+            started = self.identity.started
+            fields["identity"] = [
+                self.identity.exact,
+                None if started is None else started.isoformat(),
+                self.identity.uptime_seconds,
+            ]
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The state as the journal kept it."""
+        fields: dict[str, Any] = json.loads(text)
+        fields["at"], fields["told_at"] = Moment(**fields["at"]), Moment(**fields["told_at"])
+        fields["values"] = {Series(metric, part): value for metric, part, value in fields["values"]}
+        fields["levels"] = {metric: Level(**level) for metric, level in fields["levels"].items()}
+        if fields["identity"] is not None:
+            exact, started, uptime = fields["identity"]
+            fields["identity"] = Identity(
+                exact, None if started is None else datetime.fromisoformat(started), uptime
+            )
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One observation with its place in time.
+
+    ``at_ms`` is its service time, ``wall`` what the machine's wall clock showed then; ``known`` says whether
+    service time is more than a guess.
+    """
+
+    name: str
+    observation: Observation
+    at_ms: int
+    wall: datetime
+    valid_for_ms: int
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A source that could not be read: the report's status and the reason."""
+
+    name: str
+    status: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """The open hour, the sources, and the instant up to which time has passed.
+
+    ``closed`` collects the hours that ended since the tally was made; ``ticked`` is whether this run of the
+    agent has let time pass before: what lies before its first tick, the agent was down.
+    """
+
+    run: int
+    now_ms: int
+    hour: Hour
+    sources: dict[str, SourceState] = field(default_factory=dict)
+    closed: list[Hour] = field(default_factory=list)
+    ticked: bool = False
+
+    def copy(self) -> "Tally":
+        """A tally that can be changed without changing this one; without the closed hours."""
+        return Tally(
+            self.run,
+            self.now_ms,
+            Hour.from_json(self.hour.to_json()),
+            dict(self.sources),
+            ticked=self.ticked,
+        )
+
+    def advance(self, to_ms: int, longest_tick_ms: int) -> None:
+        """Let time pass: levels are held, sources stay covered, hours end.
+
+        An instant before the last one changes nothing: the hour never goes back. A tick longer than
+        ``longest_tick_ms`` means that the agent was away (stopped, or the machine suspended).
+        """
+        to_ms = max(to_ms, self.now_ms)
+        present = self.ticked and to_ms - self.now_ms <= longest_tick_ms
+        oldest_ms = hour_of(to_ms) - MAX_HOURS_BACK * HOUR_MS
+        while self.hour.end_ms <= to_ms:
+            self._hold(self.hour.end_ms)
+            if present:
+                self._be_there(self.now_ms, self.hour.end_ms)
+            self._next_hour(max(self.hour.end_ms, oldest_ms), present=present)
+        self._hold(to_ms)
+        if present:
+            self._be_there(self.now_ms, to_ms)
+        self.hour.seen_from(to_ms)
+        self.hour.observed_until_ms = to_ms
+        self.hour.source(AGENT).status = "ok"
+        self.now_ms = to_ms
+        self.ticked = True
+
+    def _be_there(self, from_ms: int, to_ms: int) -> None:
+        self.hour.seen_from(from_ms)
+        self.hour.observed_until_ms = to_ms
+        self.hour.cover(AGENT, from_ms, to_ms)
+
+    def _hold(self, to_ms: int) -> None:
+        for name, state in self.sources.items():
+            held = dict(state.levels)
+            for metric, level in state.levels.items():
+                held[metric], area = levels.integrate(
+                    level, self.hour.areas.get(metric), to_ms, state.valid_for_ms
+                )
+                if area is not None:
+                    self.hour.areas[metric] = area
+            covered_ms = state.covered_until_ms
+            if state.healthy:
+                covered_ms = max(covered_ms, min(to_ms, state.at_ms + state.valid_for_ms))
+                self.hour.cover(name, state.covered_until_ms, covered_ms)
+            self.sources[name] = replace(state, levels=held, covered_until_ms=covered_ms)
+
+    def _next_hour(self, start_ms: int, *, present: bool) -> None:
+        ended = self.hour
+        for name, state in self.sources.items():
+            held = dict(state.levels)
+            for metric in held.keys() & ended.areas.keys():
+                held[metric], ended.areas[metric] = levels.seal(held[metric], ended.areas[metric])
+            self.sources[name] = replace(state, levels=held)
+        self.closed.append(ended)
+        self.hour = Hour(start_ms)
+        for name in sorted({AGENT, *self.sources}):
+            before = ended.sources.get(name)
+            if present and before is not None:
+                self.hour.sources[name] = SourceHour(before.status, before.detail)
+            else:
+                self.hour.sources[name] = SourceHour(AGENT_DOWN)
+
+    def fail(self, failure: Failure) -> None:
+        """Note that a source could not be read; its last values stay, its amounts come later."""
+        entry = self.hour.source(failure.name)
+        entry.status, entry.detail = failure.status, failure.detail
+        state = self.sources.get(failure.name)
+        if state is not None:
+            self.sources[failure.name] = replace(state, healthy=False)
+
+    def take(self, reading: Reading) -> Verdict | None:
+        """Count one observation into the open hour; None when it was counted before.
+
+        A source that cannot be counted from (`check_values`), or whose identity can only be judged when the
+        time is known, is noted as failed and loses nothing. Returns the verdict for logs and alarms.
+        """
+        observation, state = reading.observation, self.sources.get(reading.name)
+        if state is not None and not is_later(observation.at, state.at):
+            return None
+        try:
+            check_values(observation)
+            verdict = self._judge(reading, state)
+        except SourceError as error:
+            self.fail(Failure(reading.name, error.status, str(error)))
+            return Verdict.UNDECIDED
+        counted = count(verdict, state.values if state else {}, observation)
+        entry = self.hour.source(reading.name)
+        entry.status, entry.detail = "ok", None
+        entry.flags |= counted.flags
+        for metric, amount in counted.amounts.items():
+            self.hour.counters[metric] = self.hour.counters.get(metric, 0) + amount
+        if state is not None and state.run != self.run:
+            _note_catch_up(entry, counted.amounts, state.at_ms)
+        covered_ms = self._cover(reading, state, verdict)
+        silent = observation.identity is None and state is not None
+        self.sources[reading.name] = SourceState(
+            at=observation.at,
+            at_ms=reading.at_ms,
+            told_at=state.told_at if silent and state else observation.at,
+            told_at_ms=state.told_at_ms if silent and state else reading.at_ms,
+            covered_until_ms=covered_ms,
+            valid_for_ms=reading.valid_for_ms,
+            run=self.run,
+            identity=observation.identity or (state.identity if state else None),
+            values=dict(counted.values),
+            levels=self._read_levels(reading, state),
+        )
+        return verdict
+
+    def _judge(self, reading: Reading, state: SourceState | None) -> Verdict:
+        now = reading.observation.identity
+        if state is None or (now is not None and state.identity is None and not state.values):
+            return Verdict.FIRST
+        if now is None or state.identity is None:
+            return Verdict.SAME
+        span_ms = reading.at_ms - state.told_at_ms
+        elapsed = elapsed_between(state.told_at, reading.observation.at, span_ms, known=reading.known)
+        verdict = judge(state.identity, now, elapsed, reading.wall)
+        if verdict is Verdict.UNDECIDED:
+            raise SourceError("time_unknown", "counted as soon as the service has told the time")
+        return verdict
+
+    def _cover(self, reading: Reading, state: SourceState | None, verdict: Verdict) -> int:
+        """Note what the observation covers; returns up to where the source is covered now."""
+        name, at_ms = reading.name, reading.at_ms
+        identity = reading.observation.identity
+        if state is None or verdict in {Verdict.FIRST, Verdict.SOMEONE_ELSE}:
+            return max(at_ms, state.covered_until_ms if state else at_ms)
+        until_ms = state.covered_until_ms
+        if verdict is Verdict.RESTARTED and identity is not None:
+            # What the former life counted after it was last seen is lost: that span was not covered.
+            born_ms = at_ms - (lifetime_ms(identity, reading.wall) or 0)
+            self.hour.uncover(name, state.at_ms, min(until_ms, born_ms))
+            until_ms = max(until_ms, born_ms)
+        # Totals vouch for the whole span since the last look; levels alone only for the time they were seen.
+        if reading.observation.counters:
+            self.hour.cover(name, until_ms, at_ms)
+        return max(until_ms, at_ms)
+
+    def _read_levels(self, reading: Reading, state: SourceState | None) -> dict[str, Level]:
+        held = dict(state.levels) if state else {}
+        for metric, value in reading.observation.gauges.items():
+            held[metric] = levels.read(held.get(metric), value, reading.at_ms)
+            self.hour.areas[metric] = levels.show(self.hour.areas.get(metric), value)
+        return held
+
+    def shift(self, offset_ms: int, since_ms: int) -> None:
+        """Move what was observed from ``since_ms`` on by an offset, once the service has told the time."""
+        self.now_ms += offset_ms
+        for name, state in self.sources.items():
+            if state.at_ms < since_ms:
+                continue
+            told_ms = state.told_at_ms
+            self.sources[name] = replace(
+                state,
+                at_ms=state.at_ms + offset_ms,
+                told_at_ms=told_ms + offset_ms if told_ms >= since_ms else told_ms,
+                covered_until_ms=state.covered_until_ms + offset_ms,
+                levels={
+                    metric: replace(level, at_ms=level.at_ms + offset_ms, until_ms=level.until_ms + offset_ms)
+                    for metric, level in state.levels.items()
+                },
+            )
+
+
+def _note_catch_up(entry: SourceHour, amounts: Any, gap_from_ms: int) -> None:
+    for metric, amount in amounts.items():
+        if amount:
+            entry.catch_up[metric] = entry.catch_up.get(metric, 0) + amount
+            known = entry.catch_up_from_ms
+            entry.catch_up_from_ms = gap_from_ms if known is None else min(known, gap_from_ms)
