@@ -104,6 +104,8 @@ class Price(_Entry):
     def _either_limited_or_not(self) -> Self:
         if self.unlimited in (self.included is not None, self.overage is not None):
             raise ValueError("give either both `included` and `overage`, or `unlimited = true` alone")
+        if self.included is not None and self.included != self.included.to_integral_value():
+            raise ValueError("`included` must be whole units: Stripe's tiers end at whole units")
         return self
 
     @property

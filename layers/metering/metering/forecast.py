@@ -65,12 +65,11 @@ def forecast(
 
 
 def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:
-    """Return a gauge meter's newest level in its units, 0 when nothing was told."""
-    for hour in reversed(hours):
-        levels = [hour.gauges[name].last for name in meter.metrics if name in hour.gauges]
-        if levels:
-            return _nine_places(EXACT.divide(Decimal(sum(levels)), Decimal(meter.unit_size)))
-    return Decimal(0)
+    """Return a gauge meter's level in its units: each metric's newest value, 0 where none was told."""
+    level = 0
+    for name in meter.metrics:
+        level += next((hour.gauges[name].last for hour in reversed(hours) if name in hour.gauges), 0)
+    return _nine_places(EXACT.divide(Decimal(level), Decimal(meter.unit_size)))
 
 
 def _nine_places(value: Decimal) -> Decimal:
