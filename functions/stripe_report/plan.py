@@ -1,0 +1,101 @@
+"""What is to be sent for one day: wanted contributions against the ledger. Pure.
+
+Source: design page "stripe", section "The protocol", step 2.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from metering.accounts import BillingPeriod, PeriodState
+from metering.billable import all_contributions
+from metering.catalog import Catalog
+from metering.periods import HOUR
+from metering.rollup import Hour
+from metering.tables.ledger import PENDING, SENT, Day, Entry
+
+SETTLES_AFTER = timedelta(minutes=15)
+
+type Key = tuple[str, datetime]
+"""A meter and an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A meter's contribution of one hour, and the timestamp under which Stripe gets it."""
+
+    value: Decimal
+    timestamp: datetime
+
+
+def wanted_of(
+    hours: Sequence[Hour], billing: BillingPeriod, chosen: Iterable[datetime], catalog: Catalog
+) -> dict[Key, Wanted]:
+    """Return the contributions of the chosen hours that belong to the period; none once it is finalised.
+
+    Parameters
+    ----------
+    hours
+        The stored hours the contributions depend on: those chosen, and with a peak meter all of the period.
+    billing
+        The period.
+    chosen
+        The hours to be sent.
+    catalog
+        The meters.
+    """
+    if billing.state is PeriodState.FINALISED:
+        return {}
+    span, kept = billing.span, frozenset(chosen)
+    return {
+        (meter, hour): Wanted(value, max(hour, span.start))
+        for meter, by_hour in all_contributions(catalog, hours, span).items()
+        for hour, value in by_hour.items()
+        if hour in kept
+    }
+
+
+def is_settled(hour: datetime, final: int, instances: int, now: datetime) -> bool:
+    """Tell whether an hour is over and settled: 15 minutes later, or all known instances have sent final."""
+    end = hour + HOUR
+    return now >= end + SETTLES_AFTER or (now >= end and final >= instances > 0)
+
+
+def next_entry(present: Entry | None, value: Decimal) -> Entry | None:
+    """Return the entry to be sent, or None when there is nothing to do.
+
+    A number stands for one value for ever: another value takes the next one, the same value that is still
+    pending goes out again under its own. A refused number is tried again by the reconciliation only. An hour
+    never sent counts as 0 at Stripe.
+    """
+    if present is None:
+        return Entry(1, value, PENDING) if value else None
+    if present.value != value:
+        return Entry(present.number + 1, value, PENDING)
+    return present if present.state == PENDING else None
+
+
+def to_send(day: Day, wanted: Mapping[Key, Wanted]) -> dict[Key, Entry]:
+    """Return what of the wanted contributions is to be sent now, as pending entries."""
+    entries = {key: next_entry(day.entries.get(key), want.value) for key, want in wanted.items()}
+    return {key: entry for key, entry in entries.items() if entry is not None}
+
+
+def with_entries(day: Day, entries: Mapping[Key, Entry], hours: Iterable[Hour] = ()) -> Day:
+    """Return the day's ledger with these entries in place, and which state of the hours they were made of."""
+    computed_from = {hour.start: hour.computed_from for hour in hours}
+    return replace(
+        day, entries={**day.entries, **entries}, computed_from={**day.computed_from, **computed_from}
+    )
+
+
+def is_done(day: Day, wanted: Mapping[Key, Wanted]) -> bool:
+    """Tell whether each wanted contribution is sent, refused, or 0 and never sent."""
+    return all(_settled_entry(day.entries.get(key), want.value) for key, want in wanted.items())
+
+
+def _settled_entry(entry: Entry | None, value: Decimal) -> bool:
+    if entry is None:
+        return not value
+    return entry.value == value and (entry.state == SENT or entry.state.startswith("refused("))

@@ -1,0 +1,61 @@
+"""The names by which Stripe's objects are found again: meters, prices, meter events.
+
+Pure text, shared by whoever makes the objects (ops) and whoever uses them (stripe_report). Source: design page
+"stripe", sections "The protocol" and "Setting up".
+"""
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+
+from metering.catalog import Price, Terms
+from metering.contract import canonical_json
+from metering.rating import BASE_FEE
+
+CENTS = 100
+_FINGERPRINT = 10
+
+
+def event_name(meter: str) -> str:
+    """Return the event name of a meter; Stripe has one meter for each."""
+    return f"zemfyre_{meter}"
+
+
+def event_identifier(customer_id: str, meter: str, hour: datetime, number: int) -> str:
+    """Return a meter event's identifier: it stands for one value of one hour for ever."""
+    return f"{customer_id}.{meter}.{hour:%Y%m%dT%H}.{number}"
+
+
+def base_lookup_key(customer_id: str, terms: Terms, plan_fee: Decimal | str) -> str:
+    """Return the lookup key of a monthly fee: the plan's, or the customer's own where it differs."""
+    if terms.base_fee == plan_fee:
+        return f"{terms.plan}.{BASE_FEE}"
+    return f"{customer_id}.{BASE_FEE}.{_fingerprint(f'{terms.base_fee:f}')}"
+
+
+def meter_lookup_key(customer_id: str, terms: Terms, meter: str) -> str | None:
+    """Return the lookup key of a meter's price under a customer's terms; None for an unlimited meter."""
+    price = terms.meters[meter]
+    if price.unlimited:
+        return None
+    if meter not in terms.overridden:
+        return f"{terms.plan}.{meter}"
+    return f"{customer_id}.{meter}.{_fingerprint(price.model_dump(mode='json'))}"
+
+
+def stripe_tiers(price: Price) -> list[dict[str, str | int]]:
+    """Return a price's graduated tiers as Stripe takes them: cents, and a free tier said explicitly."""
+    tiers: list[dict[str, str | int]] = []
+    for tier in price.tiers:
+        up_to: str | int = "inf" if tier.up_to is None else int(tier.up_to)
+        if tier.unit_amount:
+            tiers.append(
+                {"up_to": up_to, "unit_amount_decimal": f"{(tier.unit_amount * CENTS).normalize():f}"}
+            )
+        else:
+            tiers.append({"up_to": up_to, "unit_amount": 0})
+    return tiers
+
+
+def _fingerprint(value: object) -> str:
+    return hashlib.sha256(canonical_json(value)).hexdigest()[:_FINGERPRINT]
