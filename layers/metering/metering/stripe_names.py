@@ -1,7 +1,7 @@
 """The names by which Stripe's objects are found again: meters, prices, meter events.
 
-Pure text, shared by whoever makes the objects (ops) and whoever uses them (stripe_report). Source: design page
-"stripe", sections "The protocol" and "Setting up".
+Pure text, shared by whoever makes the objects (ops) and whoever uses them (stripe_report). Source: design
+page "stripe", sections "The protocol" and "Setting up".
 """
 
 import hashlib
@@ -48,13 +48,14 @@ def stripe_tiers(price: Price) -> list[dict[str, str | int]]:
     tiers: list[dict[str, str | int]] = []
     for tier in price.tiers:
         up_to: str | int = "inf" if tier.up_to is None else int(tier.up_to)
-        if tier.unit_amount:
-            tiers.append(
-                {"up_to": up_to, "unit_amount_decimal": f"{(tier.unit_amount * CENTS).normalize():f}"}
-            )
-        else:
-            tiers.append({"up_to": up_to, "unit_amount": 0})
+        amount = {"unit_amount_decimal": cents(tier.unit_amount)} if tier.unit_amount else {"unit_amount": 0}
+        tiers.append({"up_to": up_to, **amount})
     return tiers
+
+
+def cents(dollars: Decimal) -> str:
+    """Return an amount in cents as Stripe's decimal fields take it: plain, without needless zeros."""
+    return f"{(dollars * CENTS).normalize():f}"
 
 
 def _fingerprint(value: object) -> str:
