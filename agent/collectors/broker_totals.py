@@ -1,0 +1,206 @@
+"""The totals that a mosquitto tells under ``$SYS``, less what watching them adds to them.
+
+Measured on mosquitto 2.0.11 with a client that counts its own stream (tests/agent/test_mosquitto_facts.py):
+
+- A round comes every ``sys_interval`` + 1 seconds: ``uptime`` first, always; then, each only if it changed,
+  ``clients/…``, ``publish/messages/received``, ``publish/messages/sent``, ``bytes/received``, ``bytes/sent``,
+  ``publish/bytes/received``, ``publish/bytes/sent``; all in one turn of the broker's loop.
+- Every value is taken in the instant its message is made, and each message is written before the next value
+  is taken. So a total holds exactly what stands **before** its message in the watcher's own stream, messages
+  of the same round included, and never the message itself. There is no lag to allow for.
+- The same holds for what the watcher sends: a packet is in the total if its answer (CONNACK, SUBACK,
+  PINGRESP) stands before it.
+- ``bytes/…`` count whole packets of any kind, below TLS; ``publish/messages/sent`` counts every QoS and
+  retained messages, ``publish/messages/received`` misses QoS 2 and retained ones before 2.0.15.
+
+A retained value was taken before this connection's subscription and holds nothing of it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.collectors.mqtt_packets import publish_size
+from agent.meter import TOLERANCE_MS
+from agent.observation import Identity, Moment, Observation, Series
+
+PREFIX = "$SYS/broker/"
+UPTIME = "uptime"
+
+_LOWER_BOUND_BEFORE = (2, 0, 15)
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_SECONDS = re.compile(r"(\d+)(?: seconds)?")
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a watcher itself caused in a broker's totals; each field is named after the broker's view."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    payload_bytes_sent: int = 0
+    messages_sent: int = 0
+
+    def __add__(self, other: "Own") -> "Own":
+        return Own(
+            self.bytes_sent + other.bytes_sent,
+            self.bytes_received + other.bytes_received,
+            self.payload_bytes_sent + other.payload_bytes_sent,
+            self.messages_sent + other.messages_sent,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Total:
+    value: int
+    own: Own
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """A live uptime and when it arrived."""
+
+    seconds: int
+    at: Moment
+
+
+METRICS: Mapping[str, str] = {
+    "bytes/sent": "mqtt_bytes_sent",
+    "bytes/received": "mqtt_bytes_received",
+    "publish/bytes/sent": "mqtt_payload_bytes_sent",
+    "publish/bytes/received": "mqtt_payload_bytes_received",
+    "publish/messages/sent": "mqtt_messages_published",
+    "publish/messages/received": "mqtt_messages_received",
+}
+CONNECTED = "clients/connected"
+VERSION = "version"
+TOPICS: tuple[str, ...] = tuple(PREFIX + name for name in (UPTIME, VERSION, CONNECTED, *METRICS))
+
+
+class UnreadableTopicError(ValueError):
+    """A ``$SYS`` topic holds something that no mosquitto puts there."""
+
+    def __init__(self, topic: str, payload: bytes) -> None:
+        super().__init__(f"{topic} says {payload[:40]!r}, which is no whole number")
+
+
+class BrokerTotals:
+    """One broker's totals as one watcher's stream tells them; pure: told of every packet, in order.
+
+    What is handed over is total minus own, cumulative over the broker's life as the totals are: own bytes of
+    earlier connections are kept until the uptime shows another life of the broker. Where the difference
+    would fall (an own message that the broker had queued but not yet counted) the last one is held until the
+    total catches up.
+    """
+
+    def __init__(self) -> None:
+        self._earlier = Own()
+        self._own = Own()
+        self._totals: dict[str, _Total] = {}
+        self._connected: int | None = None
+        self._version: tuple[int, ...] | None = None
+        self._last: _Life | None = None
+        self._now: _Life | None = None
+        self._handed: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """A new connection: nothing received on an older one counts as known."""
+        self._earlier += self._own
+        self._own = Own()
+        self._totals.clear()
+        self._connected = None
+        self._version = None
+        self._last, self._now = self._now or self._last, None
+
+    def exchanged(self, sent: int, answered: int) -> None:
+        """The watcher sent a packet of ``sent`` bytes and now has its answer of ``answered`` bytes."""
+        self._own += Own(bytes_sent=answered, bytes_received=sent)
+
+    def message(self, topic: str, payload: bytes, *, retained: bool, at: Moment) -> None:
+        """A message of the subscription, in stream order; ``at`` is its arrival.
+
+        Raises `UnreadableTopicError`; the message's own bytes are counted all the same.
+        """
+        before = self._own
+        self._own += Own(
+            bytes_sent=publish_size(topic, len(payload)),
+            payload_bytes_sent=len(payload),
+            messages_sent=1,
+        )
+        name = topic.removeprefix(PREFIX)
+        if name == VERSION:
+            found = _VERSION.search(payload.decode(errors="replace"))
+            self._version = tuple(map(int, found.groups())) if found else None
+        elif name == UPTIME:
+            if not retained:
+                self._lives(_Life(_whole(topic, payload, _SECONDS), at))
+        elif name == CONNECTED:
+            self._connected = _whole(topic, payload)
+        elif name in METRICS:
+            self._totals[name] = _Total(_whole(topic, payload), Own() if retained else before)
+
+    @property
+    def live(self) -> Moment | None:
+        """When this connection's last live uptime arrived; None before the first."""
+        return None if self._now is None else self._now.at
+
+    def observation(self) -> Observation | None:
+        """What is known now; None until this connection has brought a live uptime."""
+        if self._now is None:
+            return None
+        return Observation(
+            at=self._now.at,
+            identity=Identity(uptime_seconds=self._now.seconds),
+            counters={Series(METRICS[name]): self._hand_over(name) for name in self._totals},
+            # The watcher is one of the clients.
+            gauges={} if self._connected is None else {"mqtt_connections": max(0, self._connected - 1)},
+            flags=frozenset({"lower_bound"}) if self._misses_messages() else frozenset(),
+        )
+
+    def _lives(self, now: _Life) -> None:
+        if self._now is None and self._last is not None and not _same_life(self._last, now):
+            self._earlier = Own()
+            self._handed.clear()
+        self._now = now
+
+    def _hand_over(self, name: str) -> int:
+        total = self._totals[name]
+        less = _less(total.value, name, total.own + self._earlier)
+        self._handed[name] = max(less, self._handed.get(name, 0))
+        return self._handed[name]
+
+    def _misses_messages(self) -> bool:
+        # A broker that hides its version may be an old one.
+        return "publish/messages/received" in self._totals and (
+            self._version is None or self._version < _LOWER_BOUND_BEFORE
+        )
+
+
+def _less(value: int, name: str, own: Own) -> int:
+    match name:
+        case "bytes/sent":
+            return value - own.bytes_sent
+        case "bytes/received":
+            return value - own.bytes_received
+        case "publish/bytes/sent":
+            return value - own.payload_bytes_sent
+        case "publish/messages/sent":
+            return value - own.messages_sent
+        case _:
+            return value
+
+
+def _same_life(last: _Life, now: _Life) -> bool:
+    # The engine's own rule for uptimes, so that both see a restart at the same observation.
+    grown_ms = (now.seconds - last.seconds) * 1000
+    awake_ms = (now.at.awake_ns - last.at.awake_ns) // _NS_PER_MS
+    elapsed_ms = (now.at.boot_ns - last.at.boot_ns) // _NS_PER_MS
+    return awake_ms - TOLERANCE_MS <= grown_ms <= elapsed_ms + TOLERANCE_MS
+
+
+def _whole(topic: str, payload: bytes, form: re.Pattern[str] = re.compile(r"(\d+)")) -> int:
+    found = form.fullmatch(payload.decode(errors="replace").strip())
+    if found is None:
+        raise UnreadableTopicError(topic, payload)
+    return int(found[1])

@@ -1,0 +1,241 @@
+"""The MQTT broker: mosquitto's ``$SYS`` totals, read by a client that stays subscribed.
+
+Source: design page "agent", section "Mosquitto". What the topics mean and how the agent's own bytes are taken
+off is in `agent.collectors.broker_totals`.
+"""
+
+import sys
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from paho.mqtt.client import (
+    Client,
+    ConnectFlags,
+    DisconnectFlags,
+    MQTTMessage,
+)
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.collectors.broker_totals import (
+    METRICS,
+    TOPICS,
+    BrokerTotals,
+    UnreadableTopicError,
+)
+from agent.collectors.mqtt_packets import (
+    CONNACK,
+    PINGREQ,
+    PINGRESP,
+    connect_size,
+    suback_size,
+    subscribe_size,
+)
+from agent.observation import Moment, Observation, SourceError
+from agent.settings import MosquittoSettings
+
+_NS = 1_000_000_000
+# Three polls of 15 s; mosquitto's own default is a round every 11 s.
+_STALE_AFTER_SECONDS = 45
+# A first look waits for one round of a broker with default settings.
+_PATIENCE_SECONDS = 12.0
+# A round is written in one turn of the broker's loop; after this pause it has arrived.
+_ROUND_GAP_SECONDS = 0.3
+_KEEPALIVE_SECONDS = 60
+_RECONNECT_SECONDS = (1, 30)
+# Ended connections whose last round nobody has collected yet.
+_ENDED_KEPT = 4
+
+
+class MosquittoCollector:
+    """Stays subscribed to the broker's totals and hands over the last complete round.
+
+    Parameters
+    ----------
+    settings:
+        where the broker is and who asks.
+    now:
+        the machine's own clocks.
+    stale_after_seconds:
+        without a live uptime for so long, the broker counts as unread.
+    patience_seconds:
+        how long one `collect` waits for a connection and its first round.
+    """
+
+    def __init__(
+        self,
+        settings: MosquittoSettings,
+        now: Callable[[], Moment],
+        *,
+        stale_after_seconds: int = _STALE_AFTER_SECONDS,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self.name = "mqtt"
+        self.metrics = frozenset({*METRICS.values(), "mqtt_connections"})
+        self.valid_for_seconds = stale_after_seconds
+        self._settings = settings
+        self._now = now
+        self._patience_ns = round(patience_seconds * _NS)
+        self._stale_ns = stale_after_seconds * _NS
+        self._changed = threading.Condition()
+        self._totals = BrokerTotals()
+        self._ended: deque[Observation] = deque(maxlen=_ENDED_KEPT)
+        self._problem: tuple[str, str] | None = None
+        self._heard_ns = 0
+        self._subscribed_ns: int | None = None
+        self._collected: Moment | None = None
+        self._client_id = f"usage-agent-{uuid.uuid4().hex[:8]}"
+        self._client: Client | None = None
+
+    def collect(self) -> Observation:
+        """The last complete round, at its uptime's arrival; the same again while there is no newer one.
+
+        The last round of a connection that has ended is handed over before any of the next one.
+
+        Raises
+        ------
+        SourceError
+            ``unreachable`` (no connection), ``denied`` (user, password or subscription refused),
+            ``waiting`` (connected, the first round is still to come), ``stale`` (connected, but no live
+            uptime for three intervals: an access list may hide ``$SYS``, or the broker does not publish it),
+            ``unsupported`` (the topics are not mosquitto's).
+        """
+        with self._changed:
+            if self._client is None:
+                self._client = self._connect()
+            give_up = self._now().awake_ns + self._patience_ns
+            while True:
+                observation = self._ready()
+                if observation is not None:
+                    self._collected = observation.at
+                    return observation
+                left = give_up - self._now().awake_ns
+                if left <= 0:
+                    raise SourceError(*self._nothing_yet())
+                self._changed.wait(min(left / _NS, _ROUND_GAP_SECONDS))
+
+    def close(self) -> None:
+        """Leave the broker."""
+        with self._changed:
+            client, self._client = self._client, None
+        if client is not None:
+            client.disconnect()
+            client.loop_stop()
+
+    def _ready(self) -> Observation | None:
+        if self._ended:
+            return self._ended.popleft()
+        if self._problem is not None:
+            raise SourceError(*self._problem)
+        awake = self._now().awake_ns
+        live = self._totals.live
+        if live is None or awake - self._heard_ns < _ROUND_GAP_SECONDS * _NS:
+            return None
+        if awake - live.awake_ns > self._stale_ns:
+            raise SourceError(*self._nothing_yet())
+        return self._totals.observation()
+
+    def _nothing_yet(self) -> tuple[str, str]:
+        where = f"{self._settings.host}:{self._settings.port}"
+        if self._subscribed_ns is None:
+            return "unreachable", f"no answer from {where}"
+        last = self._totals.live
+        since = self._subscribed_ns if last is None else last.awake_ns
+        if self._now().awake_ns - since <= self._stale_ns:
+            return "waiting", f"connected to {where}, the first live uptime is still to come"
+        return "stale", (
+            f"connected to {where}, but no live $SYS/broker/uptime for {self._stale_ns // _NS} s: "
+            "an access list hides it, or sys_interval is 0 or too long"
+        )
+
+    def _connect(self) -> Client:
+        settings = self._settings
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+        )
+        if settings.username is not None:
+            client.username_pw_set(settings.username, self._password())
+        if settings.tls:
+            client.tls_set(ca_certs=None if settings.ca_file is None else str(settings.ca_file))
+        client.reconnect_delay_set(*_RECONNECT_SECONDS)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        # paho has no callback for a ping's answer, but it logs it, in stream order.
+        client.on_log = self._on_log
+        client.connect_async(settings.host, settings.port, keepalive=_KEEPALIVE_SECONDS)
+        client.loop_start()
+        return client
+
+    def _password(self) -> str | None:
+        return None if self._settings.password is None else self._settings.password.get_secret_value()
+
+    def _on_connect(
+        self, client: Client, _: Any, __: ConnectFlags, reason: ReasonCode, ___: Properties | None
+    ) -> None:
+        with self._changed:
+            self._totals.begin()
+            # A refused CONNECT is in the broker's totals too.
+            self._totals.exchanged(
+                connect_size(self._client_id, self._settings.username, self._password()), CONNACK
+            )
+            if reason.is_failure:
+                self._problem = ("denied", f"the broker refuses user {self._settings.username!r}: {reason}")
+            self._changed.notify_all()
+        if not reason.is_failure:
+            client.subscribe([(topic, 0) for topic in TOPICS])
+
+    def _on_connect_fail(self, _: Client, __: Any) -> None:
+        with self._changed:
+            # paho calls this while it handles the exception, and does not hand it over.
+            cause = sys.exception()
+            self._problem = ("unreachable", str(cause) or type(cause).__name__)
+            self._changed.notify_all()
+
+    def _on_subscribe(
+        self, _: Client, __: Any, ___: int, reasons: list[ReasonCode], ____: Properties | None
+    ) -> None:
+        with self._changed:
+            self._totals.exchanged(subscribe_size(TOPICS), suback_size(len(reasons)))
+            self._subscribed_ns = self._now().awake_ns
+            self._problem = None
+            refused = [topic for topic, reason in zip(TOPICS, reasons, strict=True) if reason.is_failure]
+            if refused:
+                self._problem = ("denied", f"the broker refuses to subscribe us to {', '.join(refused)}")
+            self._changed.notify_all()
+
+    def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
+        with self._changed:
+            at = self._now()
+            self._heard_ns = at.awake_ns
+            try:
+                self._totals.message(message.topic, bytes(message.payload), retained=message.retain, at=at)
+            except UnreadableTopicError as error:
+                self._problem = ("unsupported", str(error))
+            self._changed.notify_all()
+
+    def _on_disconnect(
+        self, _: Client, __: Any, ___: DisconnectFlags, reason: ReasonCode, ____: Properties | None
+    ) -> None:
+        with self._changed:
+            last = self._totals.observation()
+            if last is not None and last.at != self._collected:
+                self._ended.append(last)
+            self._subscribed_ns = None
+            if self._problem is None:
+                self._problem = ("unreachable", f"the connection was lost: {reason}")
+            self._changed.notify_all()
+
+    def _on_log(self, _: Client, __: Any, ___: int, text: str) -> None:
+        if text == "Received PINGRESP":
+            with self._changed:
+                self._totals.exchanged(PINGREQ, PINGRESP)
