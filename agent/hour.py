@@ -120,7 +120,9 @@ class Hour:
         for metric, area in earlier.areas.items():
             whole = hour.areas[metric]
             hour.areas[metric] = replace(
-                whole, integral=whole.integral - area.integral, covered_ms=whole.covered_ms - area.covered_ms
+                whole,
+                integral=max(0, whole.integral - area.integral),
+                covered_ms=max(0, whole.covered_ms - area.covered_ms),
             )
         for name, entry in earlier.sources.items():
             rest = hour.source(name)

@@ -47,13 +47,17 @@ def show(area: Area | None, value: int) -> Area:
     return replace(area, last=value, greatest=max(area.greatest, value))
 
 
-def integrate(level: Level, area: Area | None, to_ms: int, valid_for_ms: int) -> tuple[Level, Area | None]:
-    """Hold the level until ``to_ms``, at most for as long as it is valid, and add that to the hour's area.
+def integrate(
+    level: Level, area: Area | None, span: tuple[int, int], valid_for_ms: int
+) -> tuple[Level, Area | None]:
+    """Hold the level over a span, at most for as long as it is valid, and add that to the hour's area.
 
-    ``to_ms`` must not lie beyond the hour of ``area``. Without anything to add both stay as they are.
+    The span must not reach beyond the hour of ``area``; what of it is integrated already is left out. Without
+    anything to add both stay as they are.
     """
+    from_ms, to_ms = span
     end_ms = min(to_ms, level.at_ms + valid_for_ms)
-    span_ms = end_ms - level.until_ms
+    span_ms = end_ms - max(level.until_ms, from_ms)
     if span_ms <= 0:
         return level, area
     shown = show(area, level.value)

@@ -152,9 +152,9 @@ class Tally:
         for name, state in self.sources.items():
             held = dict(state.levels)
             for metric, level in state.levels.items():
-                held[metric], area = levels.integrate(
-                    level, self.hour.areas.get(metric), to_ms, state.valid_for_ms
-                )
+                span = (self.hour.start_ms, to_ms)
+                before = self.hour.areas.get(metric)
+                held[metric], area = levels.integrate(level, before, span, state.valid_for_ms)
                 if area is not None:
                     self.hour.areas[metric] = area
             covered_ms = state.covered_until_ms

@@ -1,0 +1,156 @@
+"""What an answer of the billing service means for the report that was sent: the contract's table.
+
+Pure. Answers are read leniently (a newer service may say more), but only the contract's JSON counts as
+an answer of our own: a captive portal's friendly 200 delivers nothing. Source: design page "contract".
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any
+
+from metering.contract import HOUR_SECONDS, parse_instant
+
+LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+"""A proxy's slip must not silence the agent for a year."""
+SHORTEST_INTERVAL = 60
+_FIRST_REFUSAL = timedelta(seconds=15)
+
+
+class Outcome(Enum):
+    """What to do with the report."""
+
+    DELIVERED = "delivered"
+    HOLDS_OTHER = "holds other"
+    """Delivered if this journal built what the service holds, else a fork."""
+    FORK = "fork"
+    TOO_EARLY = "too early"
+    QUARANTINE = "quarantine"
+    REFUSED = "refused"
+    """The key is: nothing at all can be delivered with it."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as the agent understands it.
+
+    ``revision`` and ``digest`` are what the service holds, ``server_time`` its clock where it is an answer of
+    our own, ``retry_after`` a span the other side asked for, ``problem`` a line for people.
+    """
+
+    outcome: Outcome
+    problem: str = ""
+    revision: int = 0
+    digest: str = ""
+    server_time: datetime | None = None
+    report_every_seconds: int | None = None
+    retry_after: timedelta | None = None
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall: datetime) -> Answer:
+    """Understand the answer to a report; ``wall`` is the wall clock at its arrival (UTC)."""
+    said = _object(body)
+    outcome, problem = _outcome(status, said)
+    interval = said.get("report_every_seconds")
+    revision, digest = said.get("revision"), said.get("digest")
+    return Answer(
+        outcome=outcome,
+        problem=problem,
+        revision=revision if isinstance(revision, int) else 0,
+        digest=digest if isinstance(digest, str) else "",
+        server_time=server_time_of(said),
+        report_every_seconds=interval if is_interval(interval) else None,
+        retry_after=_retry_after(headers.get("retry-after", ""), wall),
+    )
+
+
+def _outcome(status: int, said: dict[str, Any]) -> tuple[Outcome, str]:
+    code, text = _error(said)
+    problem = f"{status} {text}".strip()
+    match status, said.get("status"), code:
+        case 202, "accepted", _:
+            return Outcome.DELIVERED, ""
+        case 200, "duplicate", _:
+            return Outcome.DELIVERED, ""
+        case 200, "superseded", _:
+            return Outcome.HOLDS_OTHER, ""
+        case 409, _, "conflict":
+            return Outcome.FORK, problem
+        case 422, _, "window_in_future":
+            return Outcome.TOO_EARLY, problem
+        case (413, _, _) | (422, _, str()):
+            return Outcome.QUARANTINE, problem
+        case ((401 | 403), _, _):
+            return Outcome.REFUSED, problem
+        case _:
+            return Outcome.FAILED, problem
+
+
+def _error(said: dict[str, Any]) -> tuple[str | None, str]:
+    error = said.get("error")
+    if not isinstance(error, dict):
+        message = said.get("message")
+        return None, message[:200] if isinstance(message, str) else "no answer of the billing service"
+    code = error.get("code")
+    rows = error.get("details")
+    fields = [
+        f"{row.get('field')}: {row.get('message')}"
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict)
+    ]
+    text = "; ".join([f"{code}: {error.get('message')}", *fields])
+    return code if isinstance(code, str) else None, text[:500]
+
+
+def server_time_of(said: dict[str, Any]) -> datetime | None:
+    """The service's clock in an answer of our own, or None in any other."""
+    text = said.get("server_time")
+    try:
+        return parse_instant(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def is_interval(seconds: object) -> bool:
+    """Whether the service tells a distance of reports that the contract allows."""
+    return type(seconds) is int and SHORTEST_INTERVAL <= seconds <= HOUR_SECONDS
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _retry_after(text: str, wall: datetime) -> timedelta | None:
+    """Seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    if text.isascii() and text.isdigit():
+        span = timedelta(seconds=min(int(text), HOUR_SECONDS))
+    else:
+        try:
+            span = parsedate_to_datetime(text) - wall
+        except (ValueError, TypeError):
+            return None
+    return min(max(span, timedelta(0)), LONGEST_RETRY_AFTER)
+
+
+def back_off(attempt: int, chance: int) -> timedelta:
+    """The full-jitter pause after the n-th failure in a row (n from 1), from 1 s to 5 min.
+
+    ``chance`` is a random number from 0 to 999.
+    """
+    ceiling = min(timedelta(seconds=2 ** min(attempt, 20)), LONGEST_PAUSE)
+    floor = timedelta(seconds=1)
+    return floor + (ceiling - floor) * chance // 1000
+
+
+def refusal_pause(attempt: int) -> timedelta:
+    """The pause after the n-th refusal of the key in a row: slow, but a key that was just made soon works."""
+    return min(_FIRST_REFUSAL * 2 ** min(attempt - 1, 10), LONGEST_PAUSE)

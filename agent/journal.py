@@ -1,0 +1,310 @@
+"""The journal: what was counted, kept so that a kill at any point counts nothing twice and loses nothing.
+
+One observation, its accumulation and the end of an hour are one transaction; building a report takes the
+hour's next revision and freezes its bytes in one transaction. Time comes in from outside. Several threads may
+call; each call is whole. Source: design page "agent", section "Journal".
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from agent import journal_rows as rows
+from agent.adopt import in_sequence, moved
+from agent.clock import HOUR_MS, Timeline, hour_of, to_ms
+from agent.fork import parted
+from agent.hour import Hour, Reporter, report_of
+from agent.journal_file import JournalFile
+from agent.journal_rows import Frozen
+from agent.meter import Verdict
+from agent.observation import Moment, Observation
+from agent.present import Present, begin_run, new_state_id
+from agent.tally import MAX_HOURS_BACK, Failure, Reading, Tally
+
+SKEW = timedelta(seconds=60)
+"""How far the wall clock may be off the service's before the report says so."""
+DISK_FULL = "disk_full"
+CLOCK_SKEW = "clock_skew"
+FORKED = "journal_forked"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One observation of one source, as the loop hands it in."""
+
+    name: str
+    observation: Observation
+    valid_for_seconds: int
+
+
+class Journal:
+    """The journal of one agent, open for this run.
+
+    Parameters
+    ----------
+    file
+        The open database; the journal closes it.
+    now, wall
+        The moment of opening and what the wall clock shows then.
+    longest_tick_seconds
+        The distance of two ticks beyond which the agent counts as having been away.
+    wall_is_truth
+        True without a billing service to ask: the wall clock is all the time there is.
+    """
+
+    def __init__(
+        self,
+        file: JournalFile,
+        now: Moment,
+        wall: datetime,
+        longest_tick_seconds: int,
+        *,
+        wall_is_truth: bool = False,
+    ) -> None:
+        self._file = file
+        self._lock = threading.RLock()
+        self._longest_tick_ms = longest_tick_seconds * 1000
+        self._wall_is_truth = wall_is_truth
+        self._alarms: set[str] = set()
+        with file.transaction() as db:
+            self._present = begin_run(rows.read_present(db), now, to_ms(wall))
+            sources = rows.read_sources(db)
+            found = rows.read_hours(db, provisional=self.provisional, sealed=False)
+            start_ms = self._present.now_ms
+            hour = found[-1] if found else Hour(hour_of(start_ms))
+            self._present.carried = hour.to_json()
+            self._tally = Tally(self._present.run, start_ms, hour, sources)
+            rows.write_tally(db, self.state_id, self._tally, provisional=self.provisional)
+            rows.write_present(db, self._present)
+
+    @property
+    def state_id(self) -> str:
+        """The name under which this journal reports, in ``[A-Za-z0-9_-]``, 32 characters."""
+        return self._present.state_id
+
+    @property
+    def provisional(self) -> bool:
+        """Whether hours run by the wall clock and must not be sent yet."""
+        return not self._present.timeline.known
+
+    @property
+    def full(self) -> bool:
+        """Whether the last attempt to write failed: nothing is counted until one succeeds."""
+        return self._file.full
+
+    def now_ms(self, moment: Moment) -> int:
+        """Service time of a moment of this boot, as well as it is known."""
+        with self._lock:
+            return self._present.timeline.at(moment)
+
+    def tick(
+        self, now: Moment, wall: datetime, seen: Iterable[Seen] = (), failures: Iterable[Failure] = ()
+    ) -> dict[str, Verdict]:
+        """Let time pass and count observations, in one transaction.
+
+        Returns the verdict of every source that was counted. Observations that were counted before change
+        nothing.
+
+        Raises
+        ------
+        JournalFullError
+            When it could not be written: no last value moved, the next good tick recovers the amounts.
+        """
+        with self._lock:
+            tally, timeline = self._tally.copy(), self._present.timeline
+            tally.advance(timeline.at(now), self._longest_tick_ms)
+            self._remark(tally, wall)
+            verdicts: dict[str, Verdict] = {}
+            for one in seen:
+                verdict = tally.take(self._reading(one, now, wall))
+                if verdict is not None:
+                    verdicts[one.name] = verdict
+            for failure in failures:
+                tally.fail(failure)
+            self._keep(tally)
+            return verdicts
+
+    def _reading(self, seen: Seen, now: Moment, wall: datetime) -> Reading:
+        at = seen.observation.at
+        return Reading(
+            name=seen.name,
+            observation=seen.observation,
+            at_ms=min(self._present.timeline.at(at), self._present.timeline.at(now)),
+            wall=wall - timedelta(microseconds=(now.boot_ns - at.boot_ns) // 1000),
+            valid_for_ms=seen.valid_for_seconds * 1000,
+            known=self._wall_is_truth or not self.provisional,
+        )
+
+    def _remark(self, tally: Tally, wall: datetime) -> None:
+        skew_ms = abs(to_ms(wall) - tally.now_ms)
+        for remark, applies in (
+            (DISK_FULL, self._file.full),
+            (CLOCK_SKEW, not self.provisional and skew_ms > SKEW // timedelta(milliseconds=1)),
+        ):
+            if applies:
+                tally.hour.flag(remark)
+                self._alarms.add(remark)
+            else:
+                self._alarms.discard(remark)
+
+    def _keep(self, tally: Tally) -> None:
+        """Write the tally; only then does it become the journal's."""
+        present = replace(self._present, now_ms=tally.now_ms)
+        with self._file.transaction() as db:
+            rows.write_tally(db, present.state_id, tally, provisional=self.provisional)
+            rows.write_present(db, present)
+        self._file.full = False
+        self._file.restore_ballast()
+        self._tally, self._present = tally, present
+
+    def heard(self, server_time: datetime, asked: Moment, answered: Moment) -> None:
+        """Take over the service's time from an answer of its own; provisional hours find their places.
+
+        Raises
+        ------
+        JournalFullError
+            When the moved hours could not be written; the next answer tries again.
+        """
+        with self._lock:
+            before = self._present.timeline
+            after = before.heard(server_time, asked, answered)
+            if before.known:
+                self._present.timeline = after
+            else:
+                self._adopt(after, after.at(answered) - before.at(answered))
+
+    def _adopt(self, timeline: Timeline, offset_ms: int) -> None:
+        tally, since_ms = self._tally.copy(), self._present.provisional_since_ms or 0
+        tally.shift(offset_ms, since_ms)
+        with self._file.transaction() as db:
+            known = rows.read_hours(db, provisional=False, sealed=False)
+            guessed = rows.read_hours(db, provisional=True)
+            earliest_ms = max((hour.start_ms for hour in known), default=0)
+            tally.now_ms = max(tally.now_ms, earliest_ms)
+            open_ms = hour_of(tally.now_ms)
+            earliest_ms = max(earliest_ms, open_ms - MAX_HOURS_BACK * HOUR_MS)
+
+            def place(hour: Hour) -> Hour:
+                return moved(hour, offset_ms, since_ms, earliest_ms, open_ms)
+
+            sequence = in_sequence([*known, *map(place, guessed)], open_ms, tally.sources)
+            run_from_ms = self._present.run_from_ms
+            run_from_ms += offset_ms if run_from_ms >= since_ms else 0
+            carried = [*known, place(Hour.from_json(self._present.carried))]
+            carried = [hour for hour in carried if hour.start_ms == hour_of(run_from_ms)]
+            *tally.closed, tally.hour = sequence
+            present = replace(
+                self._present,
+                timeline=timeline,
+                now_ms=tally.now_ms,
+                provisional_since_ms=None,
+                run_from_ms=run_from_ms,
+                carried=in_sequence(carried, hour_of(run_from_ms), ())[-1].to_json(),
+            )
+            rows.delete_provisional(db)
+            rows.write_tally(db, present.state_id, tally, provisional=False)
+            rows.write_present(db, present)
+        self._tally, self._present = tally, present
+
+    def build(self, reporter: Reporter) -> int:
+        """Freeze the next revision of the open hour and the final one of each that ended; returns how many.
+
+        Each takes its hour's next revision in the transaction that freezes its bytes, and replaces the older
+        revision of that hour. Nothing is built while hours are provisional.
+        """
+        with self._lock:
+            if self.provisional:
+                return 0
+            with self._file.transaction() as db:
+                due = rows.unbuilt_hours(db)
+            for state_id, start_ms in due:
+                with self._file.transaction() as db:
+                    _freeze(db, rows.read_unbuilt(db, state_id, start_ms), reporter)
+            return len(due)
+
+    def next_report(self, now: Moment) -> Frozen | None:
+        """The frozen report to send next, or None when nothing is due."""
+        with self._lock, self._file.transaction() as db:
+            return rows.next_frozen(db, self._present.timeline.at(now))
+
+    def delivered(self, report: Frozen, now: Moment) -> None:
+        """Note that the service holds this revision; a final one ends the hour's stay in the journal."""
+        with self._lock:
+            tally = self._tally.copy()
+            present = replace(self._present, delivered_ms=self._present.timeline.at(now))
+            with self._file.transaction() as db:
+                confirmed = rows.settle(db, report)
+                if confirmed and tally.hour.start_ms == report.start_ms:
+                    tally.hour.confirm_catch_up(confirmed)
+                    rows.write_tally(db, present.state_id, tally, provisional=False)
+                rows.write_present(db, present)
+            self._tally, self._present = tally, present
+
+    def postponed(self, report: Frozen, problem: str, retry_ms: int) -> None:
+        """Note a failed attempt and the service time before which the report is not sent again."""
+        with self._lock, self._file.transaction() as db:
+            rows.postpone(db, report, problem, retry_ms)
+
+    def quarantined(self, report: Frozen, problem: str) -> None:
+        """Note that the service will never take this report: it is kept and shown, and blocks nothing."""
+        with self._lock, self._file.transaction() as db:
+            rows.quarantine(db, report, problem)
+
+    def built(self, report: Frozen, revision: int, digest: str) -> bool:
+        """Whether this journal built the revision that the service says it holds, with that content."""
+        with self._lock, self._file.transaction() as db:
+            newest, content = rows.newest_revision(db, report)
+        return revision < newest or (revision == newest and digest == content)
+
+    def fork(self, now: Moment) -> None:
+        """Part from a twin: the service holds a revision of this name that this journal never built.
+
+        Takes a new name, withdraws what was counted while the agent was away, forgets sources not seen in
+        this run, and sends the unanswered hours again under the new name.
+        """
+        with self._lock:
+            state_id = new_state_id()
+            tally = self._tally.copy()
+            at_ms = self._present.timeline.at(now)
+            present = replace(self._present, state_id=state_id, forked_ms=at_ms)
+            with self._file.transaction() as db:
+                hours = rows.read_hours(db, provisional=False, sealed=True)
+                parts = parted([*hours, tally.hour], Hour.from_json(present.carried), present.run_from_ms)
+                rows.delete_unanswered(db)
+                if parts.found is not None:
+                    rows.write_hour(db, new_state_id(), parts.found, provisional=False, sealed=True)
+                *tally.closed, tally.hour = parts.own
+                tally.hour.flag(FORKED)
+                for name, state in list(tally.sources.items()):
+                    if state.run != present.run:
+                        del tally.sources[name]
+                        rows.forget_source(db, name)
+                rows.write_tally(db, state_id, tally, provisional=False)
+                rows.write_present(db, present)
+            self._tally, self._present = tally, present
+            self._alarms.add(FORKED)
+
+    def look(self) -> tuple[Tally, Present, rows.Waiting, frozenset[str]]:
+        """What the health page shows: a copy of the tally, the single facts, what waits, alarms."""
+        with self._lock, self._file.transaction() as db:
+            return self._tally.copy(), replace(self._present), rows.waiting(db), frozenset(self._alarms)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+def _freeze(db: sqlite3.Connection, unbuilt: rows.Unbuilt, reporter: Reporter) -> None:
+    hour, revision = unbuilt.hour, unbuilt.revision + 1
+    report = report_of(hour, reporter, unbuilt.state_id, revision, final=unbuilt.sealed)
+    gap_ms = hour.pending_catch_up_from_ms()
+    rows.write_frozen(
+        db,
+        Frozen(unbuilt.state_id, hour.start_ms, revision, unbuilt.sealed, report.canonical_json()),
+        digest=report.digest(),
+        held_from_ms=None if gap_ms is None else hour_of(gap_ms),
+        catch_up=hour.pending_catch_up(),
+    )

@@ -1,0 +1,252 @@
+"""What the journal's tables hold, row by row: reading and writing without any rule.
+
+Every function works inside the caller's transaction. Source: design page "agent", section "Journal".
+"""
+
+import json
+import sqlite3
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.clock import Timeline
+from agent.hour import Hour
+from agent.observation import Moment
+from agent.present import Present
+from agent.tally import SourceState, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """One report as it was built: its bytes never change, only what became of sending them."""
+
+    state_id: str
+    start_ms: int
+    revision: int
+    final: bool
+    body: bytes
+    attempts: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unbuilt:
+    """An hour of which another revision can be built, with the number of the last one (0 for none)."""
+
+    state_id: str
+    hour: Hour
+    sealed: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How much has no answer yet: frozen reports, those that the service refused for good, unbuilt hours.
+
+    ``oldest_ms`` is the start of the oldest hour without an answer; ``problems`` are the texts of failed
+    attempts, the oldest hour's first, at most five.
+    """
+
+    reports: int
+    quarantined: int
+    hours: int
+    oldest_ms: int | None
+    problems: tuple[tuple[int, str], ...]
+
+
+def read_present(db: sqlite3.Connection) -> Present | None:
+    """The journal's single facts, or None in a new journal."""
+    row = db.execute("SELECT value FROM meta WHERE key='present'").fetchone()
+    if row is None:
+        return None
+    fields: dict[str, Any] = json.loads(row[0])
+    timeline = fields["timeline"]
+    fields["timeline"] = Timeline(Moment(**timeline["anchor"]), timeline["anchor_ms"], timeline["known"])
+    return Present(**fields)
+
+
+def write_present(db: sqlite3.Connection, present: Present) -> None:
+    """Keep the journal's single facts."""
+    text = json.dumps(asdict(present), separators=(",", ":"))
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('present', ?)", (text,))
+
+
+def read_sources(db: sqlite3.Connection) -> dict[str, SourceState]:
+    """Every source's last values."""
+    rows = db.execute("SELECT name, state FROM sources ORDER BY name")
+    return {name: SourceState.from_json(state) for name, state in rows}
+
+
+def write_sources(db: sqlite3.Connection, sources: dict[str, SourceState]) -> None:
+    """Keep every source's last values."""
+    db.executemany(
+        "INSERT OR REPLACE INTO sources (name, state) VALUES (?, ?)",
+        [(name, state.to_json()) for name, state in sources.items()],
+    )
+
+
+def forget_source(db: sqlite3.Connection, name: str) -> None:
+    """Drop a source's last values: its next observation is a baseline."""
+    db.execute("DELETE FROM sources WHERE name=?", (name,))
+
+
+def write_hour(db: sqlite3.Connection, state_id: str, hour: Hour, *, provisional: bool, sealed: bool) -> None:
+    """Keep an hour's amounts; what was built of it stays as it is."""
+    db.execute(
+        "INSERT INTO hours (state_id, start_ms, provisional, sealed, content) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET sealed=excluded.sealed, content=excluded.content",
+        (state_id, hour.start_ms, provisional, sealed, hour.to_json()),
+    )
+
+
+def write_tally(db: sqlite3.Connection, state_id: str, tally: Tally, *, provisional: bool) -> None:
+    """Keep what one tick changed: the hours that ended, the open one, the sources."""
+    for hour in tally.closed:
+        write_hour(db, state_id, hour, provisional=provisional, sealed=True)
+    write_hour(db, state_id, tally.hour, provisional=provisional, sealed=False)
+    write_sources(db, tally.sources)
+
+
+def read_hours(db: sqlite3.Connection, *, provisional: bool, sealed: bool | None = None) -> list[Hour]:
+    """Hours that wait for their answer, oldest first; quarantined ones are left out."""
+    wanted = (False, True) if sealed is None else (sealed, sealed)
+    rows = db.execute(
+        "SELECT content FROM hours WHERE provisional=? AND quarantined=0 AND sealed IN (?, ?) "
+        "ORDER BY start_ms",
+        (provisional, *wanted),
+    )
+    return [Hour.from_json(content) for (content,) in rows]
+
+
+def unbuilt_hours(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    """Name and start of every hour that may still get a revision, oldest first."""
+    return db.execute(
+        "SELECT state_id, start_ms FROM hours WHERE provisional=0 AND quarantined=0 AND final_built=0 "
+        "ORDER BY start_ms"
+    ).fetchall()
+
+
+def read_unbuilt(db: sqlite3.Connection, state_id: str, start_ms: int) -> Unbuilt:
+    """One of `unbuilt_hours`, with its amounts."""
+    content, sealed, revision = db.execute(
+        "SELECT content, sealed, revision FROM hours WHERE state_id=? AND start_ms=? AND provisional=0",
+        (state_id, start_ms),
+    ).fetchone()
+    return Unbuilt(state_id, Hour.from_json(content), bool(sealed), revision)
+
+
+def write_frozen(
+    db: sqlite3.Connection,
+    report: Frozen,
+    digest: str,
+    held_from_ms: int | None,
+    catch_up: dict[str, dict[str, int]],
+) -> None:
+    """Keep a built report in place of the hour's older revision, and that its number is taken."""
+    db.execute(
+        "INSERT OR REPLACE INTO reports (state_id, start_ms, revision, final, body, held_from_ms, catch_up) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            report.state_id,
+            report.start_ms,
+            report.revision,
+            report.final,
+            report.body,
+            held_from_ms,
+            json.dumps(catch_up, separators=(",", ":")),
+        ),
+    )
+    db.execute(
+        "UPDATE hours SET revision=?, digest=?, final_built=? "
+        "WHERE state_id=? AND start_ms=? AND provisional=0",
+        (report.revision, digest, report.final, report.state_id, report.start_ms),
+    )
+
+
+def settle(db: sqlite3.Connection, report: Frozen) -> dict[str, dict[str, int]]:
+    """Drop an answered report, and its hour when it was the final one; returns the catch-up it carried.
+
+    Nothing happens when a newer revision has taken the report's place.
+    """
+    row = db.execute(
+        "DELETE FROM reports WHERE state_id=? AND start_ms=? AND revision=? RETURNING catch_up",
+        (report.state_id, report.start_ms, report.revision),
+    ).fetchone()
+    if row is None:
+        return {}
+    if report.final:
+        db.execute(
+            "DELETE FROM hours WHERE state_id=? AND start_ms=? AND provisional=0",
+            (report.state_id, report.start_ms),
+        )
+    catch_up: dict[str, dict[str, int]] = json.loads(row[0])
+    return catch_up
+
+
+def postpone(db: sqlite3.Connection, report: Frozen, problem: str, retry_ms: int) -> None:
+    """Note a failed attempt of this revision."""
+    db.execute(
+        "UPDATE reports SET attempts=attempts+1, problem=?, retry_ms=? "
+        "WHERE state_id=? AND start_ms=? AND revision=?",
+        (problem, retry_ms, report.state_id, report.start_ms, report.revision),
+    )
+
+
+def quarantine(db: sqlite3.Connection, report: Frozen, problem: str) -> None:
+    """Put a refused report aside; its hour is done with when it was the final one."""
+    key = (report.state_id, report.start_ms)
+    db.execute(
+        "UPDATE reports SET quarantined=1, attempts=attempts+1, problem=? "
+        "WHERE state_id=? AND start_ms=? AND revision=?",
+        (problem, *key, report.revision),
+    )
+    if report.final:
+        db.execute("UPDATE hours SET quarantined=1 WHERE state_id=? AND start_ms=? AND provisional=0", key)
+
+
+def newest_revision(db: sqlite3.Connection, report: Frozen) -> tuple[int, str]:
+    """Number and digest of the last revision built of a report's hour."""
+    row = db.execute(
+        "SELECT revision, digest FROM hours WHERE state_id=? AND start_ms=? AND provisional=0",
+        (report.state_id, report.start_ms),
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, "")
+
+
+def delete_unanswered(db: sqlite3.Connection) -> None:
+    """Drop every hour and report without an answer; the caller writes them again under another name."""
+    db.execute("DELETE FROM reports WHERE quarantined=0")
+    db.execute("DELETE FROM hours WHERE provisional=0 AND quarantined=0")
+
+
+def waiting(db: sqlite3.Connection) -> Waiting:
+    """How much has no answer yet."""
+    reports, refused = db.execute(
+        "SELECT count(*) FILTER (WHERE quarantined=0), count(*) FILTER (WHERE quarantined=1) FROM reports"
+    ).fetchone()
+    hours, oldest_ms = db.execute("SELECT count(*), min(start_ms) FROM hours WHERE quarantined=0").fetchone()
+    problems = db.execute(
+        "SELECT start_ms, problem FROM reports WHERE problem<>'' ORDER BY start_ms LIMIT 5"
+    ).fetchall()
+    return Waiting(reports, refused, hours, oldest_ms, tuple(problems))
+
+
+def delete_provisional(db: sqlite3.Connection) -> None:
+    """Drop the hours that ran by the wall clock, once they have found their places."""
+    db.execute("DELETE FROM hours WHERE provisional=1")
+
+
+def next_frozen(db: sqlite3.Connection, now_ms: int) -> Frozen | None:
+    """The report to send next: new ones by age, then those that failed, by when they are due again.
+
+    A report that carries amounts of the agent's absence waits until every hour from the gap's first on has
+    its answer.
+    """
+    row = db.execute(
+        "SELECT state_id, start_ms, revision, final, body, attempts, problem FROM reports AS report "
+        "WHERE quarantined=0 AND retry_ms<=? AND (held_from_ms IS NULL OR NOT EXISTS ("
+        " SELECT 1 FROM hours WHERE provisional=0 AND quarantined=0"
+        " AND hours.start_ms>=report.held_from_ms AND hours.start_ms<report.start_ms)) "
+        "ORDER BY retry_ms, start_ms LIMIT 1",
+        (now_ms,),
+    ).fetchone()
+    return None if row is None else Frozen(row[0], row[1], row[2], bool(row[3]), *row[4:])

@@ -1,0 +1,59 @@
+"""The journal's single facts, and how a new run of the agent takes up the time.
+
+Pure. Source: design page "agent", section "Journal", paragraph "Time".
+"""
+
+import secrets
+from dataclasses import dataclass, replace
+
+from agent.clock import HOUR_MS, Timeline
+from agent.observation import Moment
+from agent.tally import MAX_HOURS_BACK
+
+
+@dataclass(slots=True)
+class Present:
+    """Who the journal is, and how it tells the time.
+
+    ``carried`` is the open hour as this run of the agent found it (JSON), ``run_from_ms`` when the run began;
+    ``provisional_since_ms`` is set while hours run by the wall clock alone.
+    """
+
+    state_id: str
+    run: int
+    now_ms: int
+    timeline: Timeline
+    run_from_ms: int
+    carried: str = ""
+    provisional_since_ms: int | None = None
+    delivered_ms: int | None = None
+    forked_ms: int | None = None
+
+
+def new_state_id() -> str:
+    """A random name for a journal: 32 characters of the contract's alphabet."""
+    return secrets.token_hex(16)
+
+
+def begin_run(before: Present | None, now: Moment, wall_ms: int) -> Present:
+    """The facts with which a run begins; ``before`` is None in a new journal.
+
+    In the boot of the last run the time is as well known as it was then, since the clock that nobody sets has
+    run on. In another boot hours are provisional until the service has told the time.
+    """
+    if before is None:
+        timeline = Timeline(now, wall_ms, known=False)
+        return Present(new_state_id(), 1, wall_ms, timeline, wall_ms, provisional_since_ms=wall_ms)
+    run = before.run + 1
+    if before.timeline.anchor.boot_id == now.boot_id:
+        return replace(before, run=run, run_from_ms=max(before.now_ms, before.timeline.at(now)))
+    # A wall clock that went back, or forward by more than reports are kept, tells nothing: the hour goes on.
+    trusted = before.now_ms <= wall_ms <= before.now_ms + MAX_HOURS_BACK * HOUR_MS
+    from_ms = wall_ms if trusted else before.now_ms
+    return replace(
+        before,
+        run=run,
+        run_from_ms=from_ms,
+        timeline=Timeline(now, from_ms, known=False),
+        provisional_since_ms=from_ms if before.timeline.known else before.provisional_since_ms,
+    )
