@@ -1,0 +1,198 @@
+"""Products, meters and prices in Stripe, from the catalogue: what is wanted, what is missing, making it.
+
+Source: design page "stripe", section "Setting up". Everything is found again by event name or lookup key, so
+a second run does nothing; a price in use that differs from the catalogue is never touched.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import batched
+from typing import Any
+
+import stripe
+
+from metering.catalog import Catalog, Price, Terms
+from metering.rating import BASE_FEE
+from metering.stripe_names import base_lookup_key, cents, event_name, meter_lookup_key, stripe_tiers
+from ops.errors import OperatorError
+
+_LOOKUP_KEYS_A_CALL = 10
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class WantedPrice:
+    """One price: its lookup key, product, and what is charged."""
+
+    lookup_key: str
+    product: str
+    currency: str
+    fee: Decimal | None = None
+    meter: str | None = None
+    tiers: list[dict[str, str | int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made: products (id to name), meters (event name to label) and prices."""
+
+    products: dict[str, str]
+    meters: dict[str, str]
+    prices: list[WantedPrice]
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """The plan for people: kind and name of each object."""
+        return [
+            *(("product", name) for name in self.products),
+            *(("meter", name) for name in self.meters),
+            *(("price", price.lookup_key) for price in self.prices),
+        ]
+
+
+def catalog_prices(catalog: Catalog) -> Iterator[WantedPrice]:
+    """Every price of every plan version; a custom fee is a customer's own price."""
+    for plan, entry in catalog.plans.items():
+        if isinstance(entry.base_fee, Decimal):
+            yield WantedPrice(f"{plan}.{BASE_FEE}", _plan_product(plan), catalog.currency, fee=entry.base_fee)
+        for meter, price in entry.meters.items():
+            if not price.unlimited:
+                yield _metered(f"{plan}.{meter}", meter, price, catalog)
+
+
+def customer_prices(customer_id: str, terms: Terms, catalog: Catalog) -> Iterator[WantedPrice]:
+    """The prices a customer's subscription is made of: the plan's, and its own where they differ."""
+    fee = catalog.plans[terms.plan].base_fee
+    key = base_lookup_key(customer_id, terms, fee)
+    yield WantedPrice(key, _plan_product(terms.plan), catalog.currency, fee=terms.base_fee)
+    for meter, price in terms.meters.items():
+        if lookup_key := meter_lookup_key(customer_id, terms, meter):
+            yield _metered(lookup_key, meter, price, catalog)
+
+
+def products(catalog: Catalog) -> dict[str, str]:
+    """The products by id: one for each plan's fee and each meter."""
+    plans = {_plan_product(plan): f"Zemfyre {entry.label}" for plan, entry in catalog.plans.items()}
+    return plans | {_meter_product(name): meter.label for name, meter in catalog.meters.items()}
+
+
+def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPrice]) -> Plan:
+    """Compare with the account; return what is to be made.
+
+    Raises
+    ------
+    OperatorError
+        When a meter or price exists but differs: it is in use and never changed.
+    """
+    have_products = {product.id for product in client.v1.products.list({"limit": _PAGE}).auto_paging_iter()}
+    meters = existing_meters(client)
+    have_prices = existing_prices(client, [price.lookup_key for price in prices])
+    wanted_meters = {event_name(name): meter.label for name, meter in catalog.meters.items()}
+    for name in wanted_meters.keys() & meters.keys():
+        _check_meter(name, meters[name])
+    for price in prices:
+        if price.lookup_key in have_prices:
+            _check_price(price, have_prices[price.lookup_key], meters)
+    return Plan(
+        products={key: name for key, name in products(catalog).items() if key not in have_products},
+        meters={name: label for name, label in wanted_meters.items() if name not in meters},
+        prices=[price for price in prices if price.lookup_key not in have_prices],
+    )
+
+
+def apply(client: stripe.StripeClient, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Make what is missing, yielding each object's kind and name when it is there."""
+    for identity, name in plan.products.items():
+        client.v1.products.create({"id": identity, "name": name})
+        yield "product", identity
+    for name, label in plan.meters.items():
+        client.v1.billing.meters.create(
+            {
+                "display_name": label,
+                "event_name": name,
+                "default_aggregation": {"formula": "sum"},
+                "event_time_window": "hour",
+                "customer_mapping": {"type": "by_id", "event_payload_key": "stripe_customer_id"},
+                "value_settings": {"event_payload_key": "value"},
+            }
+        )
+        yield "meter", name
+    meters = existing_meters(client) if plan.prices else {}
+    for price in plan.prices:
+        client.v1.prices.create(_price_params(price, meters))
+        yield "price", price.lookup_key
+
+
+def existing_meters(client: stripe.StripeClient) -> dict[str, Any]:
+    """The account's active meters, by event name."""
+    listed = client.v1.billing.meters.list({"status": "active", "limit": _PAGE})
+    return {meter.event_name: meter for meter in listed.auto_paging_iter()}
+
+
+def existing_prices(client: stripe.StripeClient, lookup_keys: list[str]) -> dict[str, Any]:
+    """The account's active prices with these lookup keys, their tiers included."""
+    found: dict[str, Any] = {}
+    for keys in batched(lookup_keys, _LOOKUP_KEYS_A_CALL, strict=False):
+        listed = client.v1.prices.list(
+            {"lookup_keys": list(keys), "active": True, "expand": ["data.tiers"], "limit": _PAGE}
+        )
+        found |= {str(price.lookup_key): price for price in listed.data}
+    return found
+
+
+def _metered(lookup_key: str, meter: str, price: Price, catalog: Catalog) -> WantedPrice:
+    product, tiers = _meter_product(meter), stripe_tiers(price)
+    return WantedPrice(lookup_key, product, catalog.currency, meter=event_name(meter), tiers=tiers)
+
+
+def _plan_product(plan: str) -> str:
+    return f"zemfyre_plan_{plan.partition('@')[0]}"
+
+
+def _meter_product(meter: str) -> str:
+    return f"zemfyre_meter_{meter}"
+
+
+def _price_params(price: WantedPrice, meters: Mapping[str, Any]) -> Any:
+    params: dict[str, Any] = {
+        "currency": price.currency,
+        "product": price.product,
+        "lookup_key": price.lookup_key,
+        "nickname": price.lookup_key,
+        "recurring": {"interval": "month"},
+    }
+    if price.meter is None:
+        assert price.fee is not None
+        return params | {"unit_amount_decimal": cents(price.fee)}
+    params["recurring"] |= {"usage_type": "metered", "meter": meters[price.meter].id}
+    return params | {"billing_scheme": "tiered", "tiers_mode": "graduated", "tiers": price.tiers}
+
+
+def _check_meter(name: str, meter: Any) -> None:
+    formula = meter.default_aggregation.formula
+    if (formula, meter.event_time_window) != ("sum", "hour"):
+        raise OperatorError(
+            f"the meter {name} is {formula}/{meter.event_time_window}, not sum/hour; meters cannot be "
+            "changed: deactivate it in Stripe, so that a new one can be made"
+        )
+
+
+def _check_price(wanted: WantedPrice, price: Any, meters: Mapping[str, Any]) -> None:
+    if wanted.fee is not None:
+        same = Decimal(str(price.unit_amount_decimal)) == Decimal(cents(wanted.fee))
+    else:
+        meter = meters.get(str(wanted.meter))
+        offered = [(tier["up_to"], _tier_cents(tier)) for tier in wanted.tiers]
+        charged = [("inf" if t.up_to is None else t.up_to, _tier_cents(t)) for t in price.tiers]
+        same = meter is not None and price.recurring.meter == meter.id and offered == charged
+    if not same or price.currency != wanted.currency:
+        raise OperatorError(
+            f"the price {wanted.lookup_key} in Stripe differs from the catalogue; a price in use never "
+            "changes: give the plan a new version"
+        )
+
+
+def _tier_cents(tier: Mapping[str, Any]) -> Decimal:
+    amount = tier.get("unit_amount_decimal")
+    return Decimal(str(tier.get("unit_amount") if amount is None else amount))
