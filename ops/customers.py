@@ -126,7 +126,7 @@ def _first_period(subscription: Any) -> Period:
 
 def _stripe_customer(client: stripe.StripeClient, customer: Customer) -> str:
     for found in client.v1.customers.list({"limit": _PAGE}).auto_paging_iter():
-        if found.metadata and found.metadata["customer_id"] == customer.customer_id:
+        if found.metadata and found.metadata.to_dict().get("customer_id") == customer.customer_id:
             return found.id
     params: Any = {"name": customer.name, "metadata": {"customer_id": customer.customer_id}}
     if customer.billing_email:

@@ -184,7 +184,7 @@ def _check_price(wanted: WantedPrice, price: Any, meters: Mapping[str, Any]) -> 
     else:
         meter = meters.get(str(wanted.meter))
         offered = [(tier["up_to"], _tier_cents(tier)) for tier in wanted.tiers]
-        charged = [("inf" if t.up_to is None else t.up_to, _tier_cents(t)) for t in price.tiers]
+        charged = [("inf" if t.up_to is None else t.up_to, _tier_cents(t.to_dict())) for t in price.tiers]
         same = meter is not None and price.recurring.meter == meter.id and offered == charged
     if not same or price.currency != wanted.currency:
         raise OperatorError(
