@@ -1,0 +1,264 @@
+"""The local stack: the real template on an emulated AWS, up and down."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import deploy, ministack
+from local.deploy import Deployment
+from local.environment import REPOSITORY, is_loopback
+from local.ministack import ADMINISTRATOR, REGION, Emulator, StackError
+
+NO_STRIPE = "http://127.0.0.1:9"
+"""An address that refuses every connection: a local stack without a simulator must not reach Stripe's own."""
+
+STRIPE_API_KEY = "sk_test_local"
+
+type Progress = Callable[[str], None]
+
+
+class InvocationFailedError(RuntimeError):
+    """A function ended with an error; the text carries its message and the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A deployed local stack, and an administrator's way into it."""
+
+    folder: Path
+    emulator: Emulator
+    deployment: Deployment
+
+    @property
+    def endpoint(self) -> str:
+        """The emulator's address, for every AWS service."""
+        return self.emulator.endpoint
+
+    @property
+    def api_url(self) -> str:
+        """The HTTP API's address; a route's path is appended as it is."""
+        return self.deployment.api_url
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """Table name by concern: customers, reports, markers, hours, ledger."""
+        return self.deployment.tables
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client with the administrator's rights, which no role limits."""
+        return administrator(self.endpoint, service)
+
+    def environment(self) -> dict[str, str]:
+        """Return the AWS variables for a program of ours that works on this stack as its administrator."""
+        return ADMINISTRATOR | {"AWS_ENDPOINT_URL": self.endpoint}
+
+    def invoke(self, function: str, payload: Mapping[str, Any]) -> Any:
+        """Invoke a function by its folder's name, as its schedule would, and return its answer.
+
+        Raises
+        ------
+        InvocationFailedError
+            The function raised, or could not be started.
+        """
+        answer = self.client("lambda").invoke(
+            FunctionName=self.deployment.functions[function], Payload=json.dumps(payload).encode()
+        )
+        text = answer["Payload"].read().decode()
+        if "FunctionError" in answer:
+            raise InvocationFailedError(f"{function} failed: {text}\n{self.logs(function)[-4000:]}")
+        return json.loads(text) if text else None
+
+    def logs(self, function: str) -> str:
+        """Return everything a function has logged, in order of time."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        events = [
+            event
+            for page in pages.paginate(logGroupName=self.deployment.log_groups[function])
+            for event in page["events"]
+        ]
+        return "\n".join(
+            event["message"].rstrip("\n") for event in sorted(events, key=lambda e: e["timestamp"])
+        )
+
+
+def administrator(endpoint: str, service: str) -> Any:
+    """Return a boto3 client for the emulator that reads no profile, file or variable of the caller."""
+    session = botocore.session.Session(
+        # Each: name in a profile, name in the environment, default, conversion.
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    return boto3.Session(botocore_session=session).client(
+        service,  # type: ignore[call-overload]  # any service, by a name known at run time
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+        config=Config(connect_timeout=5, read_timeout=330, retries={"total_max_attempts": 1}, proxies={}),
+    )
+
+
+@contextmanager
+def running_stack(
+    folder: Path,
+    *,
+    stripe_api_base: str = NO_STRIPE,
+    schedules: bool = False,
+    report_every_seconds: int = 900,
+    port: int = 0,
+    tree: Path = REPOSITORY,
+    progress: Progress = lambda _line: None,
+) -> Generator[Stack]:
+    """Run the stack for the time of the block.
+
+    Parameters
+    ----------
+    folder
+        For its logs, its builds and its ``stack.json``; one stack a folder.
+    stripe_api_base
+        Where stripe_report finds Stripe: a simulator on loopback.
+    schedules
+        Whether the template's schedules fire; otherwise only ``Stack.invoke`` starts the scheduled functions.
+    report_every_seconds
+        What the API tells agents.
+    port
+        Of the emulator; 0 for a free one.
+    tree
+        What to deploy.
+    progress
+        Is given one line for each step that is done, with its time.
+
+    Raises
+    ------
+    StackError
+        The stack cannot run; nothing of it is left running.
+    """
+    stack = bring_up(
+        folder,
+        stripe_api_base=stripe_api_base,
+        schedules=schedules,
+        report_every_seconds=report_every_seconds,
+        port=port,
+        tree=tree,
+        progress=progress,
+    )
+    try:
+        yield stack
+    finally:
+        bring_down(folder)
+
+
+def bring_up(
+    folder: Path,
+    *,
+    stripe_api_base: str,
+    schedules: bool,
+    report_every_seconds: int,
+    port: int,
+    tree: Path,
+    progress: Progress,
+) -> Stack:
+    """Start and deploy the stack and leave it running; ``running_stack`` says what is given and raised."""
+    host = urlsplit(stripe_api_base).hostname
+    if host is None or not is_loopback(host):
+        raise StackError(f"Stripe's address {stripe_api_base!r} is not on this machine")
+    folder.mkdir(parents=True, exist_ok=True)
+    held = read(folder)
+    if held is not None and ministack.is_running(held):
+        raise StackError(
+            f"a stack already runs in {folder} (process {held.pid});"
+            f" end it with: python -m local down {folder}"
+        )
+    emulator = ministack.start(folder, ministack.choose_port(port))
+    _write(folder, emulator, None)
+    try:
+        with _timed(progress, "sam build"):
+            deploy.build(tree, folder)
+        with _timed(progress, "ministack"):
+            ministack.wait_until_ready(emulator, folder)
+        with _timed(progress, "sam deploy"):
+            _deploy(
+                tree,
+                folder,
+                emulator,
+                {
+                    "Schedules": "ENABLED" if schedules else "DISABLED",
+                    "StripeApiBase": stripe_api_base,
+                    "ReportEverySeconds": str(report_every_seconds),
+                },
+            )
+        with _timed(progress, "routes and secret"):
+            deployment = _finish(emulator)
+    except BaseException:
+        bring_down(folder)
+        raise
+    _write(folder, emulator, deployment)
+    return Stack(folder, emulator, deployment)
+
+
+def bring_down(folder: Path) -> bool:
+    """End what was started in the folder, by process id; whether there was anything."""
+    held = read(folder)
+    if held is None:
+        return False
+    was_running = ministack.is_running(held)
+    ministack.stop(held, folder)
+    (folder / "stack.json").unlink()
+    return was_running
+
+
+def read(folder: Path) -> Emulator | None:
+    """Return the emulator that was started in the folder, running or not."""
+    path = folder / "stack.json"
+    if not path.exists():
+        return None
+    return Emulator(**json.loads(path.read_text())["emulator"])
+
+
+def _write(folder: Path, emulator: Emulator, deployment: Deployment | None) -> None:
+    """Keep what ends the stack, and what another program needs to use it."""
+    known = {"emulator": asdict(emulator)} | (asdict(deployment) if deployment else {})
+    temporary = folder / "stack.json.new"
+    temporary.write_text(json.dumps(known, indent=2) + "\n")
+    temporary.replace(folder / "stack.json")
+
+
+def _deploy(tree: Path, folder: Path, emulator: Emulator, parameters: Mapping[str, str]) -> None:
+    try:
+        deploy.deploy(tree, folder, emulator.endpoint, parameters)
+    except StackError as error:
+        try:
+            reason = deploy.first_failure(administrator(emulator.endpoint, "cloudformation"))
+        except (BotoCoreError, ClientError):
+            raise error from None  # sam's own words are all there is
+        raise StackError(f"{error}; {reason}" if reason else str(error)) from error
+
+
+def _finish(emulator: Emulator) -> Deployment:
+    try:
+        return deploy.finish(
+            lambda service: administrator(emulator.endpoint, service), emulator.endpoint, STRIPE_API_KEY
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise StackError(f"the deployed stack could not be given its routes and secret: {error}") from error
+
+
+@contextmanager
+def _timed(progress: Progress, step: str) -> Generator[None]:
+    start = time.monotonic()
+    yield
+    progress(f"  {step:<46}{time.monotonic() - start:6.1f} s")
