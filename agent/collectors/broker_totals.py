@@ -1,6 +1,6 @@
 """The totals that a mosquitto tells under ``$SYS``, less what watching them adds to them.
 
-Measured on mosquitto 2.0.11 with a client that counts its own stream (tests/agent/test_mosquitto_facts.py):
+Measured on mosquitto 2.0.11 with a client that counts its own stream (tests/agent/test_mosquitto.py):
 
 - A round comes every ``sys_interval`` + 1 seconds: ``uptime`` first, always; then, each only if it changed,
   ``clients/…``, ``publish/messages/received``, ``publish/messages/sent``, ``bytes/received``, ``bytes/sent``,

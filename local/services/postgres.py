@@ -114,7 +114,6 @@ class PostgreSQL(Program):
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._working_folder()),
             "fsync": "on" if self.durable else "off",
-            "synchronous_commit": "on" if self.durable else "off",
             "shared_buffers": "16MB",
             "max_connections": "30",
             "timezone": "UTC",
