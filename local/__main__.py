@@ -4,11 +4,12 @@ import argparse
 import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from local.environment import REPOSITORY
-from local.ministack import StackError, is_running
-from local.stack import NO_STRIPE, bring_down, bring_up, read
+from local.ministack import StackError
+from local.stack import NO_STRIPE, attach, bring_down, bring_up
 
 _FOLDER = REPOSITORY / ".run"
 
@@ -63,16 +64,15 @@ def _up(chosen: argparse.Namespace) -> int:
         progress=lambda line: print(line, flush=True),
     )
     print(f"The stack is up.\n  API   {stack.api_url}\n  AWS   {stack.endpoint} (key and secret: test)")
-    print(f"  more  {stack.folder / 'stack.json'}\nEnd it with: python -m local down")
+    print(f"  more  {stack.folder / 'stack.json'}")
+    place = "" if stack.folder == _FOLDER else f" {stack.folder}"
+    print(f"End it with: python -m local down{place}")
     return 0
 
 
 def _status(folder: Path) -> int:
-    emulator = read(folder)
-    if emulator is None or not is_running(emulator):
-        print("No stack is running.")
-        return 1
-    print(json.dumps(json.loads((folder / "stack.json").read_text()), indent=2))
+    stack = attach(folder)
+    print(json.dumps(asdict(stack.emulator) | asdict(stack.deployment), indent=2))
     return 0
 
 

@@ -1,7 +1,9 @@
 """Deploys the real template to the emulator with the real ``sam build`` and ``sam deploy``."""
 
 import json
+import os
 import platform
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any
 
 from local.environment import REPOSITORY, scrubbed
 from local.ministack import ADMINISTRATOR, REGION, StackError, tool_path
+from local.permissions import allow_batches
 from local.routes import add_routes
 
 STACK_NAME = "zemfyre-billing-local"
@@ -87,7 +90,7 @@ def deploy(tree: Path, folder: Path, endpoint: str, parameters: Mapping[str, str
 
 
 def finish(client: Callable[[str], Any], endpoint: str, stripe_api_key: str) -> Deployment:
-    """Do what the template leaves to others: the API's routes on the emulator, and the Stripe key's value.
+    """Do what the template leaves to others: what the emulator lacks, and the Stripe key's value.
 
     ``client`` gives an administrator's client of a service.
     """
@@ -109,6 +112,7 @@ def finish(client: Callable[[str], Any], endpoint: str, stripe_api_key: str) -> 
         resources[api]["Properties"]["Body"],
         arns | {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": _ACCOUNT},
     )
+    allow_batches(client("iam"), (made[name] for name in _of_type(resources, "AWS::IAM::Role")))
     (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     outputs = {row["OutputKey"]: row["OutputValue"] for row in stack["Outputs"]}
     client("secretsmanager").put_secret_value(
@@ -161,16 +165,23 @@ def _sam(arguments: Sequence[str], tree: Path, folder: Path, extra: Mapping[str,
     )
     log = folder / f"sam-{arguments[0]}.log"
     with log.open("w") as output:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [_SAM, *arguments],
             cwd=tree,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=False,
+            start_new_session=True,
         )
-    if done.returncode != 0:
+        try:
+            status = process.wait()
+        except BaseException:
+            # Interrupted: what sam started (make, pip) goes with it.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if status != 0:
         said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("Error:")]
-        reason = said[-1].removeprefix("Error:").strip() if said else f"status {done.returncode}"
+        reason = said[-1].removeprefix("Error:").strip() if said else f"status {status}"
         raise StackError(f"sam {arguments[0]} failed: {reason} (the whole log is {log})")

@@ -229,9 +229,26 @@ def read(folder: Path) -> Emulator | None:
     return Emulator(**json.loads(path.read_text())["emulator"])
 
 
+def attach(folder: Path) -> Stack:
+    """Return the stack that another process has brought up in the folder.
+
+    Raises
+    ------
+    StackError
+        None is up there.
+    """
+    emulator = read(folder)
+    if emulator is None or not ministack.is_running(emulator):
+        raise StackError(f"no stack is running in {folder}")
+    deployment = json.loads((folder / "stack.json").read_text())["deployment"]
+    if deployment is None:
+        raise StackError(f"the stack in {folder} is still being deployed")
+    return Stack(folder, emulator, Deployment(**deployment))
+
+
 def _write(folder: Path, emulator: Emulator, deployment: Deployment | None) -> None:
     """Keep what ends the stack, and what another program needs to use it."""
-    known = {"emulator": asdict(emulator)} | (asdict(deployment) if deployment else {})
+    known = {"emulator": asdict(emulator), "deployment": asdict(deployment) if deployment else None}
     temporary = folder / "stack.json.new"
     temporary.write_text(json.dumps(known, indent=2) + "\n")
     temporary.replace(folder / "stack.json")
