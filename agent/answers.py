@@ -35,6 +35,19 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
+_OWN = {
+    (202, "accepted"): Outcome.DELIVERED,
+    (200, "duplicate"): Outcome.DELIVERED,
+    (200, "superseded"): Outcome.HOLDS_OTHER,
+    (409, "conflict"): Outcome.FORK,
+    (422, "window_in_future"): Outcome.TOO_EARLY,
+}
+_FIRST_ERROR = 400
+_NO_ENTRY = frozenset({401, 403})
+_TOO_LARGE = 413
+_UNPROCESSABLE = 422
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer as the agent understands it.
@@ -72,23 +85,12 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall: date
 def _outcome(status: int, said: dict[str, Any]) -> tuple[Outcome, str]:
     code, text = _error(said)
     problem = f"{status} {text}".strip()
-    match status, said.get("status"), code:
-        case 202, "accepted", _:
-            return Outcome.DELIVERED, ""
-        case 200, "duplicate", _:
-            return Outcome.DELIVERED, ""
-        case 200, "superseded", _:
-            return Outcome.HOLDS_OTHER, ""
-        case 409, _, "conflict":
-            return Outcome.FORK, problem
-        case 422, _, "window_in_future":
-            return Outcome.TOO_EARLY, problem
-        case (413, _, _) | (422, _, str()):
-            return Outcome.QUARANTINE, problem
-        case ((401 | 403), _, _):
-            return Outcome.REFUSED, problem
-        case _:
-            return Outcome.FAILED, problem
+    outcome = _OWN.get((status, str(said.get("status") or code)))
+    if outcome is not None:
+        return outcome, "" if status < _FIRST_ERROR else problem
+    if status == _TOO_LARGE or (status == _UNPROCESSABLE and code is not None):
+        return Outcome.QUARANTINE, problem
+    return (Outcome.REFUSED if status in _NO_ENTRY else Outcome.FAILED), problem
 
 
 def _error(said: dict[str, Any]) -> tuple[str | None, str]:
@@ -135,7 +137,8 @@ def _retry_after(text: str, wall: datetime) -> timedelta | None:
         span = timedelta(seconds=min(int(text), HOUR_SECONDS))
     else:
         try:
-            span = parsedate_to_datetime(text) - wall
+            until: datetime = parsedate_to_datetime(text)
+            span = until - wall
         except (ValueError, TypeError):
             return None
     return min(max(span, timedelta(0)), LONGEST_RETRY_AFTER)
@@ -153,4 +156,4 @@ def back_off(attempt: int, chance: int) -> timedelta:
 
 def refusal_pause(attempt: int) -> timedelta:
     """The pause after the n-th refusal of the key in a row: slow, but a key that was just made soon works."""
-    return min(_FIRST_REFUSAL * 2 ** min(attempt - 1, 10), LONGEST_PAUSE)
+    return min(_FIRST_REFUSAL * (1 << min(attempt - 1, 10)), LONGEST_PAUSE)

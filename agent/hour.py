@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from agent.clock import HOUR_MS, from_ms
 from agent.levels import Area
-from metering.contract import HOUR_SECONDS, SCHEMA_VERSION, Gauge, Report, Source
+from metering.contract import HOUR_SECONDS, Gauge, Report, Source
 
 AGENT = "agent"
 """The name under which the agent itself stands among a report's sources."""
@@ -208,7 +208,7 @@ def report_of(hour: Hour, reporter: Reporter, state_id: str, revision: int, *, f
     observed_from_ms = hour.start_ms if hour.observed_from_ms is None else hour.observed_from_ms
     observed_until_ms = observed_from_ms if hour.observed_until_ms is None else hour.observed_until_ms
     return Report(
-        schema_version=SCHEMA_VERSION,
+        schema_version=1,
         customer_id=reporter.customer_id,
         instance_id=reporter.instance_id,
         window_start=from_ms(hour.start_ms),

@@ -5,6 +5,7 @@ Pure: no clock, no file, no network. Source: design page "agent", section "Count
 told whether it was, nothing is taken and a flag says so.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ WIDE32 = 2**32
 WENT_BACK = "went_back"
 SOURCE_IDENTITY = "source_identity"
 _VALUE_LIMIT = 2**63
+_METRIC = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TOKEN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Verdict(Enum):
@@ -150,17 +153,22 @@ def count(verdict: Verdict, last: Mapping[Series, int], observation: Observation
 
 
 def check_values(observation: Observation) -> None:
-    """Refuse what cannot be counted or reported.
+    """Refuse what cannot be counted or reported, so that one bad source never spoils an hour's report.
 
     Raises
     ------
     SourceError
         ``unidentified``: counters of a source that does not tell who it is. ``malformed``: a value that is no
-        whole number from 0 below 2^63.
+        whole number from 0 below 2^63, or a name that the contract does not allow.
     """
     if observation.counters and observation.identity is None:
         raise SourceError("unidentified", "counters without an id, a start time or an uptime")
-    values: dict[str, int] = {str(series): value for series, value in observation.counters.items()}
-    for name, value in (values | dict(observation.gauges)).items():
+    values = [(series.metric, value) for series, value in observation.counters.items()]
+    for name, value in [*values, *observation.gauges.items()]:
+        if not _METRIC.fullmatch(name):
+            raise SourceError("malformed", f"{name!r:.80} is no metric's name")
         if type(value) is not int or not 0 <= value < _VALUE_LIMIT:
             raise SourceError("malformed", f"{name} is {value!r:.40}, no whole number from 0 below 2^63")
+    for flag in observation.flags:
+        if not _TOKEN.fullmatch(flag):
+            raise SourceError("malformed", f"{flag!r:.80} is no flag")

@@ -136,6 +136,13 @@ class Settings(_Section):
             raise ValueError("the instance key must not travel in clear; use https")
         return url.rstrip("/")
 
+    @field_validator("billing_proxy")
+    @classmethod
+    def _proxy_address(cls, url: str | None) -> str | None:
+        if url is not None and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname):
+            raise ValueError("not an address of the form http://host:port")
+        return url
+
     @field_validator("health_address")
     @classmethod
     def _address_with_port(cls, address: str | None) -> str | None:

@@ -1,0 +1,202 @@
+"""The agent's loop: sources in, ticks of the journal, reports out, until a signal says stop.
+
+Source: design page "agent", sections "Journal", "Sending" and "Configuration".
+"""
+
+import logging
+import signal
+import ssl
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from types import FrameType
+
+from agent import __version__, collectors
+from agent.clock import Clock
+from agent.health import HealthPage
+from agent.hour import AGENT, Reporter
+from agent.journal import Journal, Seen
+from agent.journal_file import JournalError, JournalFile, JournalFullError
+from agent.meter import Verdict
+from agent.observation import Collector
+from agent.poller import Poller
+from agent.sender import Sender, Sending
+from agent.settings import Settings, SettingsError
+from agent.tally import Failure
+
+_LOG = logging.getLogger("agent")
+_HOUR_SECONDS = 3600
+_MISSED_TICKS = 3
+
+
+def run(settings: Settings, clock: Clock) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status.
+
+    Raises
+    ------
+    SettingsError, JournalError
+        What keeps the agent from starting.
+    """
+    mailbox: SimpleQueue[Poller | None] = SimpleQueue()
+    stopping = threading.Event()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        _LOG.info("%s: stopping", signal.Signals(number).name)
+        stopping.set()
+        mailbox.put(None)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if not settings.licensed:
+        return _unlicensed(settings, stopping)
+    agent = Agent(settings, clock, enabled_collectors(settings, clock), mailbox)
+    agent.start()
+    agent.loop(stopping.is_set)
+    agent.stop()
+    return 0
+
+
+def enabled_collectors(settings: Settings, clock: Clock) -> list[Collector]:
+    """The collectors of every source that the settings enable.
+
+    Raises
+    ------
+    SettingsError
+        When two of them fill one metric, or one cannot be made.
+    """
+    try:
+        made = collectors.enabled(settings, clock.moment)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise SettingsError([f"sources: {error}"]) from error
+    if any(collector.name == AGENT for collector in made):
+        raise SettingsError([f'sources: the name "{AGENT}" is the agent\'s own; rename the source'])
+    return made
+
+
+def _unlicensed(settings: Settings, stopping: threading.Event) -> int:
+    page = _page(settings, None, None)
+    page.start()
+    while not stopping.is_set():
+        _LOG.warning("unlicensed: nothing is measured, nothing is sent; set CUSTOMER_ID to change that")
+        stopping.wait(_HOUR_SECONDS)
+    page.stop()
+    return 0
+
+
+def _open_journal(settings: Settings, clock: Clock) -> Journal:
+    file = JournalFile(settings.journal_path, settings.journal_max_megabytes * 1024 * 1024)
+    try:
+        return Journal(
+            file,
+            clock.moment(),
+            clock.wall(),
+            longest_tick_seconds=_MISSED_TICKS * settings.poll_seconds + 10,
+            wall_is_truth=settings.billing_api_url is None,
+        )
+    except JournalFullError as error:
+        file.close()
+        raise JournalError(f"JOURNAL_PATH: no room to write {settings.journal_path}: {error}") from error
+
+
+def _page(settings: Settings, journal: Journal | None, sending: Sending | None) -> HealthPage:
+    try:
+        return HealthPage(settings.health_address, journal, sending)
+    except OSError as error:
+        problem = f"HEALTH_ADDRESS: {settings.health_address} cannot be listened on: {error}; name another"
+        raise SettingsError([problem]) from error
+
+
+class Agent:
+    """Everything that runs: journal, pollers, sender, health page."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        sources: list[Collector],
+        mailbox: "SimpleQueue[Poller | None]",
+    ) -> None:
+        self._clock = clock
+        self._poll_seconds = settings.poll_seconds
+        self._mailbox = mailbox
+        if not sources:
+            _LOG.warning("no source is enabled; set MQTT_HOST, POSTGRES_DSN or another")
+        self.journal = _open_journal(settings, clock)
+        self._pollers = [Poller(source, clock, settings.poll_seconds, mailbox) for source in sources]
+        self._sender = self._make_sender(settings)
+        self._page = _page(settings, self.journal, self._sender.sending if self._sender else None)
+
+    def _make_sender(self, settings: Settings) -> Sender | None:
+        if settings.billing_api_url is None:
+            _LOG.warning("BILLING_API_URL is not set: the agent measures and keeps, and sends nothing")
+            return None
+        # Imported only where there is somebody to talk to: httpx costs 15 MB.
+        from agent.wire import Wire  # noqa: PLC0415  see above
+
+        try:
+            wire = Wire.to_service(settings)
+        except (ssl.SSLError, OSError) as error:
+            raise SettingsError([f"BILLING_CA_FILE: {settings.billing_ca_file}: {error}"]) from error
+        reporter = Reporter(settings.customer_id, settings.instance_id, __version__)
+        return Sender(self.journal, wire, self._clock, reporter, settings.report_every_seconds)
+
+    def start(self) -> None:
+        """Start every thread; the first tick is the loop's."""
+        self._page.start()
+        self._tick([])
+        for poller in self._pollers:
+            poller.start()
+        if self._sender:
+            self._sender.start()
+
+    def loop(self, stopped: Callable[[], bool]) -> None:
+        """Tick whenever a source has something, at least once an interval."""
+        while not stopped():
+            self._tick(self._arrivals())
+
+    def _arrivals(self) -> list[Poller]:
+        """Pollers with a result; none when an interval passed without one."""
+        arrived: list[Poller] = []
+        try:
+            poller = self._mailbox.get(timeout=self._poll_seconds)
+            while True:
+                if poller is not None:
+                    arrived.append(poller)
+                poller = self._mailbox.get_nowait()
+        except Empty:
+            return arrived
+
+    def _tick(self, arrived: list[Poller]) -> None:
+        results = [poller.result for poller in arrived]
+        failures = [result for result in results if isinstance(result, Failure)]
+        failures += [hanging for poller in self._pollers if (hanging := poller.hanging()) is not None]
+        try:
+            verdicts = self.journal.tick(
+                self._clock.moment(),
+                self._clock.wall(),
+                [result for result in results if isinstance(result, Seen)],
+                failures,
+            )
+            self._page.ticked()
+        except JournalFullError as error:
+            _LOG.critical("disk_full: the journal cannot be written, nothing is counted: %s", error)
+            verdicts = {}
+        for name, verdict in verdicts.items():
+            if verdict is Verdict.SOMEONE_ELSE:
+                _LOG.error("source_identity: %s is someone else than at the last look; nothing counted", name)
+            elif verdict is Verdict.RESTARTED:
+                _LOG.info("%s has restarted", name)
+        for poller in arrived:
+            poller.taken()
+
+    def stop(self) -> None:
+        """Last tick, last revision, at most ten seconds of sending, everything closed."""
+        for poller in self._pollers:
+            poller.stop()
+        self._tick([])
+        if self._sender:
+            self._sender.finish()
+        for poller in self._pollers:
+            poller.join(1.0)
+        self._page.stop()
+        self.journal.close()

@@ -1,0 +1,90 @@
+"""The wire to the billing service: one request, one reply, whatever happens in between.
+
+httpx is imported here alone, and this module only where a billing URL is set: it costs 15 MB. Source: design
+page "agent", sections "Configuration" and "Budget".
+"""
+
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+
+from agent import __version__
+from agent.settings import Settings
+
+_LONGEST_REPLY = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, headers and body; without any answer the status is 0 and ``trouble`` says why."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    trouble: str = ""
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object, or an empty one where it is none."""
+        try:
+            said = json.loads(self.body)
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) else {}
+
+
+class Wire:
+    """A connection to the billing service that carries the instance key; kept open between requests."""
+
+    def __init__(self, base_url: str, client: httpx.Client) -> None:
+        self._base_url = base_url
+        self._client = client
+
+    @classmethod
+    def to_service(cls, settings: Settings) -> Self:
+        """The wire that the settings describe: key, proxy and authority.
+
+        Raises
+        ------
+        ssl.SSLError, OSError
+            When ``BILLING_CA_FILE`` holds no certificate.
+        """
+        assert settings.billing_api_url is not None
+        assert settings.instance_key is not None
+        authority = settings.billing_ca_file
+        client = httpx.Client(
+            headers={
+                "Authorization": f"Bearer {settings.instance_key.get_secret_value()}",
+                "User-Agent": f"zemfyre-billing-agent/{__version__}",
+            },
+            verify=ssl.create_default_context(cafile=authority) if authority else True,
+            proxy=settings.billing_proxy,
+            timeout=httpx.Timeout(10.0, connect=5.0),
+            limits=httpx.Limits(max_connections=1),
+            # The agent goes where its own settings say; a proxy of the environment is not one of them.
+            trust_env=False,
+        )
+        return cls(settings.billing_api_url, client)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        """Send one request and read the reply, at most 64 KiB of it."""
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            with self._client.stream(
+                method, self._base_url + path, content=body, headers=headers
+            ) as response:
+                read = b""
+                for piece in response.iter_bytes():
+                    read += piece
+                    if len(read) > _LONGEST_REPLY:
+                        return Reply(0, trouble="the answer is longer than any of the service's")
+                return Reply(response.status_code, response.headers, read)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Reply(0, trouble=f"no answer: {type(error).__name__}: {error}"[:300])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
