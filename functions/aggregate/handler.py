@@ -67,4 +67,5 @@ def _recompute(record: SQSRecord) -> None:
     hour = recompute(
         work["customer_id"], parse_instant(work["hour"]), datetime.now(UTC), TABLES, builtin_catalog()
     )
+    count("hours_recomputed", 1 if hour else 0)
     logger.info("hour recomputed" if hour else "hour was clean", extra=work)

@@ -63,7 +63,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureR
     if event.get("task") != "dispatch":
         raise ValueError(f"no such task: {event.get('task')!r}")
     messages = due_customers(TABLES.markers, include_open=bool(event.get("include_open")))
-    return {"sent": send_all(sqs(), SETTINGS.stripe_queue_url, messages)}
+    sent = send_all(sqs(), SETTINGS.stripe_queue_url, messages)
+    count("unsent_customers", sent)
+    return {"sent": sent}
 
 
 def _report(record: SQSRecord) -> None:

@@ -53,6 +53,7 @@ HOURS = Hours(dynamodb(), SETTINGS.hours_table)
 def handle(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer one request."""
     now = datetime.now(UTC)
+    count("queries")
     try:
         return _route(event, identity_of(event, now), now)
     except ApiError as error:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from metering.contract import Instant
 
+CENT_PLACES = 2
+
 
 def plain(value: Decimal) -> str:
     """Write a quantity without exponent and without zeros that say nothing."""
@@ -19,8 +21,15 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def unit_price(value: Decimal) -> str:
+    """Write a price of one unit: two places, or as many as it has."""
+    text = plain(value)
+    return f"{value:.2f}" if len(text.partition(".")[2]) < CENT_PLACES else text
+
+
 Quantity = Annotated[Decimal, PlainSerializer(plain, return_type=str, when_used="json")]
 Money = Annotated[Decimal, PlainSerializer(lambda value: f"{value:.2f}", return_type=str, when_used="json")]
+UnitPrice = Annotated[Decimal, PlainSerializer(unit_price, return_type=str, when_used="json")]
 
 
 class _Answer(BaseModel):
@@ -72,7 +81,7 @@ class MeterUsage(_Answer):
     included: Quantity | None
     percent: Quantity | None
     overage: Quantity
-    overage_price: Quantity | None
+    overage_price: UnitPrice | None
     overage_amount: Money
     forecast: Quantity | None
     forecast_method: str

@@ -56,11 +56,11 @@ class Identity:
 
 
 def json_answer(status: int, body: BaseModel, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return a model as the HTTP API's answer."""
+    """Return a model as the HTTP API's answer; fields that were not set are left out."""
     return {
         "statusCode": status,
         "headers": {"content-type": "application/json", "cache-control": "no-store"} | dict(headers or {}),
-        "body": body.model_dump_json(exclude_none=True),
+        "body": body.model_dump_json(exclude_unset=True),
     }
 
 
