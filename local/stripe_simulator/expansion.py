@@ -61,11 +61,13 @@ class _Walk:
         }
 
     def _is_left_out(self, holder: Json, name: str, path: str) -> bool:
-        self.seen.add(path)
+        # an object's own id is no reference
+        if name != "id":
+            self.seen.add(path)
         return name == "tiers" and holder.get("object") == "price" and path not in self._wanted
 
     def _member(self, value: object, path: str) -> object:
-        if path in self._wanted and isinstance(value, str):
+        if path in self._wanted and path in self.seen and isinstance(value, str):
             render = self._renderers.get(value.partition("_")[0])
             if render is None:
                 raise StripeRefusalError(f"This property cannot be expanded ({path}).", param="expand")

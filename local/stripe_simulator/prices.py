@@ -57,7 +57,7 @@ _NEW = Record(
         "billing_scheme": OneOf(("per_unit", "tiered")),
         "currency": Text(longest=3),
         "product": Text(),
-        "product_data": products.NEW_PRODUCT,
+        "product_data": products.PRODUCT_DATA,
         "recurring": _RECURRING,
         "tiers": Records(_TIER),
         "tiers_mode": OneOf(("graduated", "volume")),

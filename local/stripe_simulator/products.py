@@ -22,7 +22,9 @@ _FIELDS: Fields = {
     "metadata": Metadata(),
     "unit_label": Text(longest=12),
 }
-NEW_PRODUCT = Record({**_FIELDS, "id": Text(), "name": Text()}, required=("name",))
+_NEW: Fields = {**_FIELDS, "id": Text(), "name": Text()}
+# what a price may say of its product: all but the description
+PRODUCT_DATA = Record({name: kind for name, kind in _NEW.items() if name != "description"}, ("name",))
 
 
 def find(state: State, identity: str, param: str = "id") -> Product:
@@ -109,7 +111,7 @@ def _list(state: State, asked: Asked) -> Json:
 
 
 ROUTES = (
-    Route("POST", "/v1/products", Record({**NEW_PRODUCT.fields, **EXPAND}, NEW_PRODUCT.required), _create),
+    Route("POST", "/v1/products", Record({**_NEW, **EXPAND}, ("name",)), _create),
     Route("GET", "/v1/products", Record({**PAGING, "active": Flag(), "ids": Words()}), _list),
     Route("GET", "/v1/products/{id}", Record(EXPAND), _retrieve),
     Route("POST", "/v1/products/{id}", Record({**_FIELDS, **EXPAND, "name": Text()}), _update),

@@ -1,59 +1,13 @@
 """A simulator with a standing clock, the real SDK that talks to it, and a shop with one metered price."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import pytest
 import stripe
 
 from local.stripe_simulator import Clock, RunningSimulator, running_simulator
-
-NOON = int(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp())
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A customer, an hourly sum meter and its price: 10 units free, then 10 cents each."""
-
-    client: stripe.StripeClient
-    customer: str
-    meter: str
-    event_name: str
-    metered_price: str
-    fee_price: str
-
-    def use(self, value: str, **more: Any) -> stripe.billing.MeterEvent:
-        """Send a meter event."""
-        payload = {"stripe_customer_id": self.customer, "value": value}
-        return self.client.v1.billing.meter_events.create(
-            {"event_name": self.event_name, "payload": payload, **more}  # type: ignore[typeddict-item]
-        )
-
-    def subscribe(self, **more: Any) -> stripe.Subscription:
-        """Subscribe to the base fee and the metered price."""
-        return self.client.v1.subscriptions.create(
-            {
-                "customer": self.customer,
-                "items": [{"price": self.fee_price}, {"price": self.metered_price}],
-                **more,
-            }  # type: ignore[typeddict-item]
-        )
-
-    def used(self, start: int, end: int, **more: Any) -> list[tuple[int, int, float]]:
-        """The first page of the meter's summaries as (start, end, value)."""
-        page = self.client.v1.billing.meters.event_summaries.list(
-            self.meter,
-            {"customer": self.customer, "start_time": start, "end_time": end, **more},  # type: ignore[typeddict-item]
-        )
-        return [(one.start_time, one.end_time, one.aggregated_value) for one in page.data]
-
-    def total(self, start: int, end: int) -> float:
-        """What one summary over the whole span says."""
-        [(_, _, value)] = self.used(start, end)
-        return value
+from tests.simulator.shop import NOON, Shop
 
 
 @pytest.fixture
