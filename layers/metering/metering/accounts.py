@@ -5,6 +5,7 @@ Source: design pages "storage" (what the Customers table holds) and "billing" (p
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from metering.catalog import Catalog, Exact, Override, Terms
-from metering.contract import Id, Instant
+from metering.contract import ID_PATTERN, Id, Instant
 from metering.periods import Period
 
 KEY_PREFIX = "zmf_"
@@ -140,6 +141,10 @@ def make_key(customer_id: str, instance_id: str, secret: str) -> str:
 def split_key(key: str) -> tuple[str, str, str] | None:
     """Read an instance key into customer, instance and secret; None when it has another form."""
     parts = key.removeprefix(KEY_PREFIX).split(".")
-    if not key.startswith(KEY_PREFIX) or len(parts) != 3 or not all(parts):  # noqa: PLR2004  its three parts
+    if not key.startswith(KEY_PREFIX) or len(parts) != 3:  # noqa: PLR2004  its three parts
         return None
-    return parts[0], parts[1], parts[2]
+    customer_id, instance_id, secret = parts
+    # Whatever is no id would reach the table as a key: too long a one is an error there, not "unknown".
+    if not (re.fullmatch(ID_PATTERN, customer_id) and re.fullmatch(ID_PATTERN, instance_id) and secret):
+        return None
+    return customer_id, instance_id, secret

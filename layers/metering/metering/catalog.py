@@ -43,9 +43,7 @@ class Basis(StrEnum):
 
 
 def _exact(value: object) -> Decimal:
-    if isinstance(value, Decimal):
-        return value
-    if not isinstance(value, str):
+    if not isinstance(value, str | Decimal):
         raise ValueError("must be a string of digits, so that it is exact")  # noqa: TRY004  pydantic wants ValueError
     try:
         number = Decimal(value)
@@ -224,7 +222,10 @@ def _validated[E: _Entry](model: type[E], entries: Mapping[str, Any], name: str)
     try:
         return model.model_validate(entries)
     except ValidationError as error:
-        rows = (": ".join(part for part in (name, e.field, e.message) if part) for e in field_errors(error))
+        rows = (
+            ": ".join(part for part in (name, e.field, e.message) if part)
+            for e in field_errors(error, whole="")
+        )
         raise CatalogError("\n".join(rows)) from None
 
 

@@ -31,7 +31,7 @@ OLDEST_WINDOW = timedelta(days=400)
 LATEST_WINDOW = timedelta(minutes=5)
 """How far a window's start may lie ahead of the service's clock."""
 
-_INSTANT_LENGTH = len("2026-11-22T13:00:00Z")
+_INSTANT_FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def parse_instant(text: str) -> datetime:
@@ -43,18 +43,20 @@ def parse_instant(text: str) -> datetime:
         When the text has another form, a fraction or another zone.
     """
     try:
-        if len(text) != _INSTANT_LENGTH:
-            raise ValueError(text)  # noqa: TRY301  one message for every wrong form
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        instant = datetime.strptime(text, _INSTANT_FORM).replace(tzinfo=UTC)
     except ValueError:
-        raise ValueError(f"not an instant of the form YYYY-MM-DDTHH:MM:SSZ: {text!r:.40}") from None
+        instant = None
+    # strptime also takes small letters, blanks for zeros and digits of other scripts.
+    if instant is None or format_instant(instant) != text:
+        raise ValueError(f"not an instant of the form YYYY-MM-DDTHH:MM:SSZ: {text!r:.40}")
+    return instant
 
 
 def format_instant(instant: datetime) -> str:
     """Write a UTC instant as ``YYYY-MM-DDTHH:MM:SSZ``; fractions are cut off."""
     if instant.utcoffset() != timedelta(0):
         raise ValueError(f"not in UTC: {instant!r}")
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.strftime(_INSTANT_FORM)
 
 
 def _read_instant(value: object) -> datetime:
@@ -79,8 +81,9 @@ Instant = Annotated[
     PlainSerializer(format_instant, return_type=str, when_used="json"),
 ]
 FullHour = Annotated[Instant, AfterValidator(_full_hour)]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-StateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+StateId = Annotated[str, Field(pattern=ID_PATTERN)]
 MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Token = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -177,15 +180,16 @@ class FieldError(_Wire):
     message: str
 
 
-def field_errors(error: ValidationError) -> list[FieldError]:
-    """Name each bad field of a failed validation once, in the order of the report."""
-    return [
-        FieldError(
-            field=".".join(str(part) for part in row["loc"] if part != "[key]") or "report",
-            message=row["msg"].removeprefix("Value error, "),
-        )
-        for row in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+def field_errors(error: ValidationError, whole: str = "report") -> list[FieldError]:
+    """Name each bad field of a failed validation once, in the order of the report.
+
+    What is wrong with no field alone is said of the ``whole``.
+    """
+    messages: dict[str, list[str]] = {}
+    for row in error.errors(include_url=False, include_context=False, include_input=False):
+        field = ".".join(str(part) for part in row["loc"] if part != "[key]") or whole
+        messages.setdefault(field, []).append(row["msg"].removeprefix("Value error, "))
+    return [FieldError(field=field, message="; ".join(said)) for field, said in messages.items()]
 
 
 class ReportAnswer(_Wire):

@@ -1,0 +1,215 @@
+# ruff: noqa: SIM300 - the expected value comes first
+"""Reports of one hour become the hour: journals side by side, overlaps once, instances summed."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from metering.contract import Report
+from metering.rollup import Coverage, Level, rollup
+from tests.reports import HOUR, gauge, report, source
+
+
+def journal(state_id: str, span: tuple[int, int], requests: int = 0, **changes: Any) -> Report:
+    """Return one journal's report of a part of the hour."""
+    return report(
+        span=span,
+        **{"state_id": state_id, "counters": {"http_requests": requests}, "sources": {}} | changes,
+    )
+
+
+def test_one_report_is_the_hour() -> None:
+    """One report's amounts, levels and sources are the hour's, unchanged."""
+    hour = rollup(
+        HOUR,
+        [
+            report(
+                revision=7,
+                final=True,
+                counters={"http_requests": 42},
+                gauges={"active_devices": gauge(12, 13, 25320, 2110)},
+                sources={"mqtt": source(covered_seconds=2110)},
+            )
+        ],
+    )
+    assert {"http_requests": 42} == hour.counters
+    assert {"active_devices": Level(last=12, max=13, integral=25320, seconds=2110)} == hour.gauges
+    assert {"mqtt": Coverage(2110, 1)} == hour.sources
+    assert (7, 1, 1, frozenset()) == (hour.computed_from, hour.instances, hour.final, hour.flags)
+
+
+def test_no_reports() -> None:
+    """An hour without reports has no instance, and is computed from nothing."""
+    hour = rollup(HOUR, [])
+    assert (0, 0, {}, {}) == (hour.instances, hour.computed_from, hour.counters, hour.gauges)
+
+
+def test_disjoint_journals_add_up() -> None:
+    """Journals with disjoint spans add up, and nothing is flagged."""
+    hour = rollup(HOUR, [journal("a", (0, 1800), 10), journal("b", (1800, 3600), 5)])
+    assert {"http_requests": 15} == hour.counters
+    assert frozenset() == hour.flags
+
+
+@pytest.mark.parametrize(
+    ("shared", "requests", "flags"), [(59, 15, set()), (60, 10, {"overlap"}), (61, 10, {"overlap"})]
+)
+def test_a_minute_decides(shared: int, requests: int, flags: set[str]) -> None:
+    """An overlap under 60 seconds counts as disjoint; from 60 on the greater counts and it is flagged."""
+    hour = rollup(HOUR, [journal("a", (0, 1800), 10), journal("b", (1800 - shared, 3600), 5)])
+    assert {"http_requests": requests} == hour.counters
+    assert flags == hour.flags
+
+
+def test_the_greater_of_each_metric() -> None:
+    """In a group of overlapping journals the greater value of each metric counts, metric by metric."""
+    one = journal("a", (0, 3600), counters={"http_requests": 10, "mqtt_bytes_sent": 1, "influxdb_points": 3})
+    two = journal("b", (0, 3600), counters={"http_requests": 7, "mqtt_bytes_sent": 9})
+    hour = rollup(HOUR, [one, two])
+    assert {"http_requests": 10, "mqtt_bytes_sent": 9, "influxdb_points": 3} == hour.counters
+
+
+def test_overlap_through_others() -> None:
+    """Journals that overlap through a third form one group: the greatest counts once."""
+    chain = [journal("a", (0, 1200), 3), journal("c", (2400, 3600), 5), journal("b", (1000, 2600), 4)]
+    for order in permutations(chain):
+        hour = rollup(HOUR, order)
+        assert {"http_requests": 5} == hour.counters
+        assert {"overlap"} == hour.flags
+
+
+def test_a_group_and_one_apart() -> None:
+    """A journal apart from a group adds up with what counts of the group."""
+    reports = [journal("a", (0, 1200), 3), journal("b", (600, 1800), 4), journal("c", (1800, 3600), 10)]
+    assert {"http_requests": 14} == rollup(HOUR, reports).counters
+
+
+def test_an_empty_span_overlaps_nothing() -> None:
+    """A journal that observed a single instant overlaps no other."""
+    reports = [journal("a", (0, 3600), 3), journal("b", (1800, 1800), 0)]
+    assert frozenset() == rollup(HOUR, reports).flags
+
+
+def test_the_gauge_with_the_greater_integral() -> None:
+    """In a group the gauge with the greater integral counts whole: its last, maximum and seconds too."""
+    less = journal("a", (0, 3600), gauges={"active_devices": gauge(90, 99, 7000)})
+    more = journal("b", (0, 3600), gauges={"active_devices": gauge(2, 3, 7200, 3000)})
+    assert {"active_devices": Level(2, 3, 7200, 3000)} == rollup(HOUR, [less, more]).gauges
+
+
+def test_gauges_of_one_instance_in_a_row() -> None:
+    """Disjoint journals' integrals add up; the last value is the later's, the maximum the greater."""
+    early = journal("z", (0, 1800), gauges={"active_devices": gauge(5, 9, 9000, 1800)})
+    late = journal("a", (1800, 3600), gauges={"active_devices": gauge(4, 4, 7200, 1800)})
+    for order in ([early, late], [late, early]):
+        assert {"active_devices": Level(4, 9, 16200, 3600)} == rollup(HOUR, order).gauges
+
+
+def test_a_gauge_covers_an_hour_at_most() -> None:
+    """One instance's gauge covers at most the hour, though spans may overlap by seconds."""
+    early = journal("a", (0, 1830), gauges={"active_devices": gauge(1, 1, 1830, 1830)})
+    late = journal("b", (1800, 3600), gauges={"active_devices": gauge(1, 1, 1800, 1800)})
+    assert 3600 == rollup(HOUR, [early, late]).gauges["active_devices"].seconds
+
+
+def test_instances_add_up() -> None:
+    """Instances are never taken for an overlap: counters, levels, maxima and integrals add up."""
+    one = report(
+        instance_id="one",
+        counters={"http_requests": 1},
+        gauges={"active_devices": gauge(2, 3, 7200)},
+        sources={"mqtt": source(covered_seconds=3600)},
+    )
+    two = report(
+        instance_id="two",
+        counters={"http_requests": 2, "influxdb_points": 5},
+        gauges={"active_devices": gauge(10, 11, 36000)},
+        sources={"mqtt": source(covered_seconds=3000)},
+    )
+    hour = rollup(HOUR, [one, two])
+    assert {"http_requests": 3, "influxdb_points": 5} == hour.counters
+    assert {"active_devices": Level(12, 14, 43200, 7200)} == hour.gauges
+    assert {"mqtt": Coverage(6600, 2)} == hour.sources
+    assert (2, frozenset()) == (hour.instances, hour.flags)
+
+
+def test_computed_from_is_the_sum_of_revisions() -> None:
+    """``computed_from`` is the sum of all journals' revisions, so every stored change raises it."""
+    reports = [journal("a", (0, 3600), revision=3), journal("b", (0, 3600), revision=4)]
+    other = report(instance_id="two", revision=5)
+    assert 12 == rollup(HOUR, [*reports, other]).computed_from
+
+
+@pytest.mark.parametrize(("older_final", "newer_final", "final"), [(True, False, 0), (False, True, 1)])
+def test_final_is_the_newest_journal_s_word(*, older_final: bool, newer_final: bool, final: int) -> None:
+    """An instance is done with the hour when its newest journal says so, not when an older one did."""
+    older, newer = (
+        journal("z", (0, 1800), final=older_final),
+        journal("a", (1800, 3600), final=newer_final),
+    )
+    assert final == rollup(HOUR, [older, newer]).final
+
+
+def test_a_metric_nobody_told_is_absent() -> None:
+    """Missing is not zero: a metric that no report carries is absent from the hour."""
+    hour = rollup(HOUR, [report(counters={"http_requests": 0})])
+    assert {"http_requests": 0} == hour.counters
+    assert {} == hour.gauges
+
+
+def test_unknown_metrics_are_rolled_up() -> None:
+    """Metrics that the registry does not know are stored in the hour too."""
+    hour = rollup(
+        HOUR, [report(counters={"lora_frames": 5}), report(instance_id="b", counters={"lora_frames": 6})]
+    )
+    assert {"lora_frames": 11} == hour.counters
+
+
+def test_remarks_of_sources() -> None:
+    """What a source remarks, and any status but "ok", is a flag of the hour with the source's name."""
+    hour = rollup(
+        HOUR,
+        [
+            report(
+                sources={
+                    "mqtt": source(flags=["went_back", "lower_bound"]),
+                    "influxdb": source("unreachable", 0),
+                    "postgres": source(),
+                }
+            )
+        ],
+    )
+    assert {"mqtt:went_back", "mqtt:lower_bound", "influxdb:unreachable"} == hour.flags
+
+
+def test_coverage_of_overlapping_journals() -> None:
+    """Overlapping journals cover as much as the better one; disjoint ones add up, to the hour at most."""
+    overlapping = [
+        journal("a", (0, 3600), sources={"mqtt": source(covered_seconds=1000)}),
+        journal("b", (0, 3600), sources={"mqtt": source(covered_seconds=3000)}),
+    ]
+    disjoint = [
+        journal("a", (0, 1830), sources={"mqtt": source(covered_seconds=1830)}),
+        journal("b", (1800, 3600), sources={"mqtt": source(covered_seconds=1800)}),
+    ]
+    assert {"mqtt": Coverage(3000, 1)} == rollup(HOUR, overlapping).sources
+    assert {"mqtt": Coverage(3600, 1)} == rollup(HOUR, disjoint).sources
+
+
+def test_order_changes_nothing() -> None:
+    """Any order of the reports gives the same hour, ties included."""
+    tied = {"gauges": {"active_devices": gauge(1, 5, 100, 50)}}
+    reports = [
+        journal("a", (0, 3600), 5, gauges={"active_devices": gauge(2, 4, 100, 50)}),
+        journal("b", (0, 3600), 5, **tied),
+        journal("c", (3590, 3600), 1, gauges={"active_devices": gauge(7, 7, 70, 10)}),
+        report(instance_id="other", counters={"http_requests": 1}),
+    ]
+    assert 1 == len({repr(rollup(HOUR, order)) for order in permutations(reports)})
+
+
+def test_a_report_of_another_hour() -> None:
+    """A report of another hour is an error, never counted here."""
+    with pytest.raises(ValueError, match="in the hour"):
+        rollup(HOUR.replace(hour=14), [report()])
