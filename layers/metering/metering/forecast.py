@@ -43,25 +43,27 @@ def forecast(
 
     Notes
     -----
-    It is too early while the period holds no full UTC day of data.
+    It is too early while the period holds no full UTC day of data. The hour still open counts as remaining,
+    not as used, unless it alone brings more than was to be expected of all that remains.
     """
     elapsed = hour_of(now)
     full_days = _full_days(contributed, elapsed)
     if not full_days:
         return None
     to_date = quantity(contributed)
-    remaining = max(period.end - elapsed, 0 * HOUR) // HOUR
+    closed = quantity({hour: value for hour, value in contributed.items() if hour < elapsed})
+    remaining = max(period.end_hour - elapsed, 0 * HOUR) // HOUR
     match meter.basis:
         case Basis.SUM:
             recent = full_days[-FULL_DAYS:]
             hourly = EXACT.divide(sum(recent, Decimal(0)), Decimal(24 * len(recent)))
-            projected = EXACT.add(to_date, EXACT.multiply(hourly, Decimal(remaining)))
+            projected = EXACT.add(closed, EXACT.multiply(hourly, Decimal(remaining)))
         case Basis.AVERAGE:
             share = EXACT.divide(Decimal(remaining * 3600), Decimal(period.seconds))
-            projected = EXACT.add(to_date, EXACT.multiply(last_value(meter, hours), share))
+            projected = EXACT.add(closed, EXACT.multiply(last_value(meter, hours), share))
         case Basis.PEAK:
-            projected = max(to_date, last_value(meter, hours))
-    return _nine_places(projected)
+            projected = last_value(meter, hours)
+    return _nine_places(max(to_date, projected))
 
 
 def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:
