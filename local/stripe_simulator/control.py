@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from local.stripe_simulator.account import StripeAccount
 from local.stripe_simulator.faults import BadFaultError, described
 from local.stripe_simulator.simulator import Simulator
 from local.stripe_simulator.snapshot import snapshot
@@ -104,12 +103,7 @@ class _Control:
 
     async def reset(self, _: Request) -> JSONResponse:
         """An empty account with default settings; the clock stays, faults and counters go."""
-        public_url = self._simulator.account.state.public_url
-        self._simulator.account = StripeAccount()
-        self._simulator.account.state.public_url = public_url
-        self._simulator.faults.clear()
-        self._simulator.calls.clear()
-        self._simulator.journal.forget()
+        self._simulator.reset()
         return JSONResponse({"reset": True})
 
 

@@ -15,6 +15,7 @@ from local.stripe_simulator.faults import Fault, Faults
 from local.stripe_simulator.forms import BadFormError, decode
 from local.stripe_simulator.journal import Journal
 
+DEFAULT_HOLD_S = 0.01
 METER_EVENTS = "/v1/billing/meter_events"
 
 
@@ -34,7 +35,7 @@ class Simulator:
     clock: Clock = field(default_factory=Clock)
     account: StripeAccount = field(default_factory=StripeAccount)
     journal: Journal = field(default_factory=Journal)
-    hold_s: float = 0.01
+    hold_s: float = DEFAULT_HOLD_S
     faults: Faults = field(default_factory=Faults)
     calls: Counter[str] = field(default_factory=Counter)
     busy: set[tuple[str, str]] = field(default_factory=set)
@@ -114,6 +115,17 @@ class Simulator:
         """Let every call go on that hangs or is held."""
         for released in self.waiting:
             released.set()
+
+    def reset(self) -> None:
+        """Start over with an empty account; calls that wait are let go."""
+        public_url = self.account.state.public_url
+        self.release()
+        self.account = StripeAccount()
+        self.account.state.public_url = public_url
+        self.hold_s = DEFAULT_HOLD_S
+        self.faults.clear()
+        self.calls.clear()
+        self.journal.forget()
 
     async def _dropped(self, request: Request) -> Response:
         assert request.client is not None

@@ -10,17 +10,24 @@ from local.stripe_simulator import Clock, RunningSimulator, running_simulator
 from tests.simulator.shop import NOON, Shop
 
 
-@pytest.fixture
-def clock() -> Clock:
-    """A clock that stands at noon of 10 March 2026, UTC."""
-    return Clock(NOON)
-
-
-@pytest.fixture
-def simulator(clock: Clock) -> Iterator[RunningSimulator]:
-    """A running simulator that lives by the clock."""
-    with running_simulator(clock) as running:
+@pytest.fixture(scope="session")
+def _server() -> Iterator[RunningSimulator]:
+    with running_simulator(Clock(NOON)) as running:
         yield running
+
+
+@pytest.fixture
+def simulator(_server: RunningSimulator) -> RunningSimulator:
+    """A running simulator, empty, at noon of 10 March 2026, UTC."""
+    httpx.post(f"{_server.url}/_sim/reset", trust_env=False).raise_for_status()
+    _server.clock.set(NOON)
+    return _server
+
+
+@pytest.fixture
+def clock(simulator: RunningSimulator) -> Clock:
+    """The simulator's clock; it stands until it is moved."""
+    return simulator.clock
 
 
 @pytest.fixture
