@@ -22,6 +22,7 @@ _LAST_PACKET_ID = 0xFFFF
 _MORE = 0x80
 _LENGTH_BYTES = 4
 _DEADLINE_SECONDS = 10.0
+_GLANCE_SECONDS = 0.001
 
 
 class WireError(Exception):
@@ -164,11 +165,14 @@ class WireClient:
         return body
 
     def _read_packet(self, deadline: float) -> bool:
+        looked = False
         while (packet := self._take()) is None:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 and looked:
                 return False
-            self._socket.settimeout(left)
+            # What has arrived is read even when the deadline is now.
+            self._socket.settimeout(max(left, _GLANCE_SECONDS))
+            looked = True
             try:
                 received = self._socket.recv(65536)
             except TimeoutError:

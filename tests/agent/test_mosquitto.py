@@ -132,6 +132,22 @@ def test_own_bytes_stay_taken_off_over_a_reconnect(
     assert as_metrics(usurper.counts) == counters(after)
 
 
+def test_own_pings_are_taken_off_as_well(
+    broker: Mosquitto, watch: Watch, next_round: Round, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping and its answer are bytes of the agent's, not of the customer's."""
+    monkeypatch.setattr("agent.collectors.mosquitto._KEEPALIVE_SECONDS", 1)
+    broker.settings.append("log_type all")
+    broker.restart()
+    collector = watch(broker)
+    next_round(collector)
+    until(lambda: broker.log_says("Received PINGREQ"))
+
+    seen = [next_round(collector), next_round(collector)]
+
+    assert [as_metrics(Counts())] * 2 == [counters(observation) for observation in seen]
+
+
 def test_another_watcher_is_an_ordinary_client(
     broker: Mosquitto, watch: Watch, next_round: Round, connect: Connect
 ) -> None:
