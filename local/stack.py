@@ -55,9 +55,18 @@ class Stack:
         """Table name by concern: customers, reports, markers, hours, ledger."""
         return self.deployment.tables
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client with the administrator's rights, which no role limits."""
-        return administrator(self.endpoint, service)
+    def client(self, service: str, *, acting_as: str | None = None) -> Any:
+        """Return a boto3 client with the administrator's rights, or with those of a function's role."""
+        if acting_as is None:
+            return administrator(self.endpoint, service)
+        function = self.client("lambda").get_function_configuration(
+            FunctionName=self.deployment.functions[acting_as]
+        )
+        session = self.client("sts").assume_role(RoleArn=function["Role"], RoleSessionName=acting_as)
+        keys = session["Credentials"]
+        return _client(
+            self.endpoint, service, keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the AWS variables for a program of ours that works on this stack as its administrator."""
@@ -93,7 +102,14 @@ class Stack:
 
 
 def administrator(endpoint: str, service: str) -> Any:
-    """Return a boto3 client for the emulator that reads no profile, file or variable of the caller."""
+    """Return a boto3 client for the emulator with the rights of its account's root."""
+    return _client(
+        endpoint, service, ADMINISTRATOR["AWS_ACCESS_KEY_ID"], ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"]
+    )
+
+
+def _client(endpoint: str, service: str, key: str, secret: str, token: str | None = None) -> Any:
+    """Make a client that reads no profile, file or variable of the caller."""
     session = botocore.session.Session(
         # Each: name in a profile, name in the environment, default, conversion.
         session_vars={
@@ -106,8 +122,9 @@ def administrator(endpoint: str, service: str) -> Any:
         service,  # type: ignore[call-overload]  # any service, by a name known at run time
         endpoint_url=endpoint,
         region_name=REGION,
-        aws_access_key_id=ADMINISTRATOR["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ADMINISTRATOR["AWS_SECRET_ACCESS_KEY"],
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+        aws_session_token=token,
         config=Config(connect_timeout=5, read_timeout=330, retries={"total_max_attempts": 1}, proxies={}),
     )
 
@@ -262,7 +279,11 @@ def _deploy(tree: Path, folder: Path, emulator: Emulator, parameters: Mapping[st
             reason = deploy.first_failure(administrator(emulator.endpoint, "cloudformation"))
         except (BotoCoreError, ClientError):
             raise error from None  # sam's own words are all there is
-        raise StackError(f"{error}; {reason}" if reason else str(error)) from error
+        if not reason:
+            raise
+        raise StackError(
+            f"the deploy failed at {reason} (the whole log is {folder / 'sam-deploy.log'})"
+        ) from error
 
 
 def _finish(emulator: Emulator) -> Deployment:
