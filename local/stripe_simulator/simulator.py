@@ -98,15 +98,15 @@ class Simulator:
         if kind == "hold":
             await self._wait(request)
         elif meter is not None and self.hold_s > 0:
-            await asyncio.sleep(self.hold_s)
+            await self._wait(request, self.hold_s)
 
-    async def _wait(self, request: Request) -> None:
-        """Wait until released, or until the client has gone."""
+    async def _wait(self, request: Request, longest_s: float | None = None) -> None:
+        """Wait until released, until the client has gone, or at most so many real seconds."""
         released = asyncio.Event()
         self.waiting.add(released)
         gone = asyncio.ensure_future(_until_disconnected(request))
         freed = asyncio.ensure_future(released.wait())
-        await asyncio.wait({gone, freed}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({gone, freed}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         freed.cancel()
         self.waiting.discard(released)
