@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from ingest.accept import Accepted, accept
-from metering.contract import ReportAnswer
+from metering.contract import Pace, ReportAnswer
 from metering.observability import count, logger, metrics
 from metering.settings import Settings, read_settings
 from metering.tables.client import dynamodb
@@ -20,7 +20,7 @@ class IngestSettings(Settings):
 
     reports_table: str
     markers_table: str
-    report_every_seconds: int = 900
+    report_every_seconds: Pace = 900
 
 
 SETTINGS = read_settings(IngestSettings)

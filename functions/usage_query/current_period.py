@@ -21,7 +21,7 @@ from metering.billable import EXACT, all_contributions
 from metering.catalog import Basis, Catalog, Meter, Price, Terms
 from metering.contract import Report
 from metering.forecast import METHODS, forecast, last_value
-from metering.periods import Period, hour_of
+from metering.periods import SECOND, Period, hour_of
 from metering.rating import BASE_FEE, Line, invoice_total, quantities, rate
 from metering.rollup import Hour
 from usage_query.days import daily_breakdown
@@ -79,6 +79,7 @@ def current_period(
         daily_breakdown=daily_breakdown(hours, contributed, catalog, span, now),
         period=PeriodSpan(start=span.start, end=span.end, elapsed=_elapsed(span, now)),
         as_of=as_of.replace(microsecond=0),
+        server_time=now.replace(microsecond=0),
         meters=meters,
         estimated_invoice=_estimate(lines, forecasts, terms, catalog),
         alerts=[],
@@ -160,10 +161,10 @@ def _plan_limits(terms: Terms, catalog: Catalog) -> PlanLimits:
 
 def _elapsed(span: Period, now: datetime) -> Decimal:
     passed = min(max(hour_of(now) - span.start, timedelta(0)), span.end - span.start)
-    return (Decimal(round(passed.total_seconds())) / span.seconds).quantize(Decimal("0.0001"))
+    return EXACT.divide(Decimal(passed // SECOND), Decimal(span.seconds)).quantize(Decimal("0.0001"))
 
 
 def _percent(used: Decimal, included: Decimal | None) -> Decimal | None:
     if not included:
         return None
-    return EXACT.divide(used * 100, included).quantize(Decimal("0.1"), context=EXACT)
+    return EXACT.divide(EXACT.multiply(used, Decimal(100)), included).quantize(Decimal("0.1"), context=EXACT)

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from metering.accounts import period_for
 from metering.answers import CurrentPeriod
 from metering.catalog import builtin_catalog
-from metering.contract import WhoAmI, canonical_json
+from metering.contract import Pace, WhoAmI, canonical_json
 from metering.observability import count, logger, metrics
 from metering.periods import HOUR, hour_of
 from metering.settings import Settings, read_settings
@@ -38,7 +38,7 @@ class QuerySettings(Settings):
     reports_table: str
     markers_table: str
     hours_table: str
-    report_every_seconds: int = 900
+    report_every_seconds: Pace = 900
 
 
 SETTINGS = read_settings(QuerySettings)
@@ -106,5 +106,5 @@ def _current_period(event: dict[str, Any], customer_id: str, now: datetime) -> d
 
 def _etag(answer: CurrentPeriod) -> str:
     """Tag the answer's content, but for the instant at which it was asked."""
-    content = canonical_json(answer.model_dump(mode="json", exclude={"as_of"}))
+    content = canonical_json(answer.model_dump(mode="json", exclude={"as_of", "server_time"}))
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'

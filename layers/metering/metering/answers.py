@@ -136,6 +136,7 @@ class CurrentPeriod(_Answer):
     plan: str
     period: PeriodSpan
     as_of: Instant
+    server_time: Instant
     meters: list[MeterUsage]
     estimated_invoice: EstimatedInvoice
     alerts: list[str]

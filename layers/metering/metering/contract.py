@@ -88,6 +88,7 @@ MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Token = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[int, Field(ge=0, le=HOUR_SECONDS)]
+Pace = Annotated[int, Field(ge=60, le=3600)]
 
 
 class _Wire(BaseModel):
@@ -202,7 +203,7 @@ class ReportAnswer(_Wire):
     revision: int
     digest: str
     server_time: Instant
-    report_every_seconds: Annotated[int, Field(ge=60, le=3600)] | None = None
+    report_every_seconds: Pace | None = None
 
 
 class WhoAmI(_Wire):
@@ -211,7 +212,7 @@ class WhoAmI(_Wire):
     customer_id: Id
     instance_id: Id
     server_time: Instant
-    report_every_seconds: Annotated[int, Field(ge=60, le=3600)] | None = None
+    report_every_seconds: Pace | None = None
 
 
 class ErrorDetail(_Wire):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
 
+SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
@@ -33,7 +34,7 @@ class Period:
     @property
     def seconds(self) -> int:
         """Length of the nominal period: what an average is divided by. Periods are never shortened."""
-        return round((self.end - self.start).total_seconds())
+        return (self.end - self.start) // SECOND
 
     @property
     def first_hour(self) -> datetime:

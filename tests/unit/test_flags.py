@@ -1,0 +1,90 @@
+# ruff: noqa: SIM300 - the expected value comes first
+"""What a reader of the figures must know: what could not be measured is said, not guessed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from metering.catalog import builtin_catalog
+from metering.periods import HOUR
+from metering.rollup import Coverage, Hour, Level
+from usage_query.flags import flags_of
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+CATALOG = builtin_catalog()
+TOLD = {metric for meter in CATALOG.meters.values() for metric in meter.metrics}
+LEVELS = {name: Level(1, 1, 3600, 3600) for name in TOLD if "size" in name or "storage" in name}
+LEVELS["active_devices"] = Level(1, 1, 3600, 3600)
+AMOUNTS = dict.fromkeys(TOLD - LEVELS.keys(), 1)
+
+
+def hour(
+    number: int = 0, covered: int = 3600, instances: int = 1, flags: frozenset[str] = frozenset()
+) -> Hour:
+    """Return an hour in which every billed metric was told."""
+    return Hour(
+        start=START + number * HOUR,
+        counters=AMOUNTS,
+        gauges=LEVELS,
+        sources={"mqtt": Coverage(covered, instances)},
+        flags=flags,
+        instances=instances,
+    )
+
+
+def codes(hours: list[Hour], now: datetime) -> dict[str, int]:
+    """Return each flag's code with its number of hours."""
+    return {flag.code: flag.hours for flag in flags_of(hours, CATALOG, now)}
+
+
+def test_nothing_to_say() -> None:
+    """Hours that were wholly measured carry no flag."""
+    assert {} == codes([hour(0), hour(1)], START + 2 * HOUR)
+
+
+def test_overlaps_and_remarks_are_counted() -> None:
+    """Each flag of the hours is shown once, with the number of hours it concerns."""
+    flagged = [hour(0, flags=frozenset({"overlap", "mqtt:went_back"})), hour(1, flags=frozenset({"overlap"}))]
+    assert {"overlap": 2, "mqtt:went_back": 1} == codes(flagged, START + 2 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("covered", "gap"), [(3600, {}), (3541, {}), (3540, {"gap:mqtt": 1}), (0, {"gap:mqtt": 1})]
+)
+def test_gaps(covered: int, gap: dict[str, int]) -> None:
+    """A source that was not read for a minute or more of a closed hour is a gap."""
+    assert gap == codes([hour(0, covered)], START + HOUR)
+
+
+def test_the_open_hour_has_no_gap() -> None:
+    """An hour still open is covered only so far, and that is no gap."""
+    assert {} == codes([hour(0, 600)], START + timedelta(minutes=59, seconds=59))
+
+
+def test_every_instance_must_be_covered() -> None:
+    """Over several instances a gap of one shows, though the other was read throughout."""
+    assert {"gap:mqtt": 1} == codes([hour(0, 3600, instances=2)], START + HOUR)
+
+
+def test_hours_that_nobody_reported() -> None:
+    """Closed hours without a report, between others and up to now, are said."""
+    assert {"no_report": 1} == codes([hour(0), hour(2)], START + 3 * HOUR)
+    assert {"no_report": 3} == codes([hour(0)], START + 4 * HOUR + timedelta(minutes=59))
+
+
+def test_metrics_that_nobody_told() -> None:
+    """A billed metric that no source told in the period is said, with its name."""
+    bare = Hour(start=START, counters=AMOUNTS, gauges={"active_devices": Level(1, 1, 3600, 3600)})
+    assert {
+        "not_told:postgres_size_bytes",
+        "not_told:influxdb_size_bytes",
+        "not_told:object_storage_bytes",
+    } == codes([bare], START + HOUR).keys()
+
+
+def test_flags_are_explained() -> None:
+    """Every flag has a text for people."""
+    flagged = [hour(0, covered=0, flags=frozenset({"overlap", "mqtt:unreachable"})), hour(2)]
+    flags = flags_of(flagged, CATALOG, START + 3 * HOUR)
+    assert {"overlap", "mqtt:unreachable", "gap:mqtt", "no_report"} == {flag.code for flag in flags}
+    assert [] == [flag.code for flag in flags if not flag.message]

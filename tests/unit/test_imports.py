@@ -1,0 +1,67 @@
+"""Who may import whom, as the architecture's table says."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.environment import REPOSITORY
+
+LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
+ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local"]
+
+
+def kept(folder: Path) -> tuple[bool, str]:
+    """Run import-linter on a copy of the sources; tell whether every contract is kept, and its words."""
+    path = ":".join(str(folder / part) for part in (".", "functions", "layers/metering"))
+    ran = subprocess.run(
+        [LINT_IMPORTS, "--no-cache"],
+        cwd=folder,
+        env={"PYTHONPATH": path, "PATH": str(LINT_IMPORTS.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Return a copy of the sources and of the contracts."""
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    for root in ROOTS:
+        shutil.copytree(REPOSITORY / root, tmp_path / root, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_every_contract_is_kept(sources: Path) -> None:
+    """The sources keep every import contract."""
+    everything, words = kept(sources)
+    assert everything, words
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden", "contract"),
+    [
+        ("layers/metering/metering/rollup.py", "import boto3", "The core of metering knows no AWS"),
+        ("layers/metering/metering/rating.py", "import os", "The core of metering knows no AWS"),
+        ("layers/metering/metering/web.py", "import agent.clock", "metering imports no function"),
+        (
+            "functions/ingest/accept.py",
+            "import usage_query.live",
+            "A function imports metering, never another",
+        ),
+        ("functions/usage_query/live.py", "import stripe", "stripe is imported by stripe_report"),
+        ("agent/clock.py", "import metering.rollup", "The agent knows the contract and the metrics"),
+    ],
+)
+def test_a_forbidden_import_is_found(sources: Path, module: str, forbidden: str, contract: str) -> None:
+    """An import that the table forbids breaks the contract that names it."""
+    with (sources / module).open("a") as source:
+        source.write(f"\n{forbidden}\n")
+    everything, words = kept(sources)
+    broken = [line for line in words.splitlines() if line.endswith("BROKEN")]
+    assert not everything
+    assert any(line.startswith(contract) for line in broken), words
