@@ -26,6 +26,8 @@ PROGRAMS = REPOSITORY / ".tools" / "ministack" / "bin"
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+"""What this process started, to be reaped by it; another process may end it as well."""
 
 
 class StackError(RuntimeError):
@@ -59,8 +61,8 @@ def choose_port(port: int = 0) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise StackError(f"port {port} on {LOOPBACK} is in use: {error.strerror}") from error
+        except (OSError, OverflowError) as error:
+            raise StackError(f"port {port} on {LOOPBACK} cannot be had: {error}") from error
         return int(probe.getsockname()[1])
 
 
@@ -104,6 +106,7 @@ def start(folder: Path, port: int) -> Emulator:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _CHILDREN[process.pid] = process
     return Emulator(f"http://{LOOPBACK}:{port}", process.pid, _begun(process.pid))
 
 
@@ -142,14 +145,14 @@ def stop(emulator: Emulator, folder: Path) -> None:
         while is_running(emulator) and time.monotonic() < deadline:
             time.sleep(0.05)
         _signal_group(emulator.pid, signal.SIGKILL)
+    if child := _CHILDREN.pop(emulator.pid, None):
+        child.wait()
     shutil.rmtree(folder / "tmp", ignore_errors=True)
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):  # ended by itself meanwhile, which is what is wanted
         os.killpg(pid, number)
-    with contextlib.suppress(ChildProcessError):  # started by another process: not ours to reap
-        os.waitpid(pid, os.WNOHANG)
 
 
 def _begun(pid: int) -> str:
