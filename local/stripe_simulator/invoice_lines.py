@@ -112,9 +112,15 @@ def _metered_lines(
 def _description(state: State, price: Price, rated: RatedPart, count: Decimal) -> str:
     name = products.find(state, price.product).name
     interval = f" / {price.recurring.interval}" if price.recurring else ""
-    each = f"${(rated.unit_amount or Decimal(0)) / 100:.2f}{interval}"
+    each = f"{_dollars(rated.unit_amount or Decimal(0))}{interval}"
     tier = f"Tier {rated.tier} at {each}" if rated.tier else f"at {each}"
     return f"{text(count)} \N{MULTIPLICATION SIGN} {name} ({tier})"
+
+
+def _dollars(cents: Decimal) -> str:
+    """An amount with at least two places, and as many more as it needs."""
+    whole, _, places = f"{(cents / 100).normalize():f}".partition(".")
+    return f"${whole}.{places:0<2}"
 
 
 def rendered(invoice: Invoice, line: InvoiceLine) -> Json:

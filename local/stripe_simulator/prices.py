@@ -2,14 +2,13 @@
 
 from decimal import Decimal
 
-from local.stripe_simulator import meters, products
-from local.stripe_simulator.errors import StripeRefusalError, invalid_parameter, no_such, not_imitated
+from local.stripe_simulator import meters, price_amounts, products
+from local.stripe_simulator.errors import StripeRefusalError, no_such
 from local.stripe_simulator.pagination import page, within
 from local.stripe_simulator.parameters import (
     EXPAND,
     PAGING,
     SPAN,
-    EitherOr,
     Exact,
     Fields,
     Flag,
@@ -25,17 +24,6 @@ from local.stripe_simulator.parameters import (
 from local.stripe_simulator.records import Price, Recurring, Tier
 from local.stripe_simulator.state import Asked, Json, Route, State, merged_metadata
 
-_CENTS = Whole(least=0)
-_TIER = Record(
-    {
-        "up_to": EitherOr(("inf",), Whole(least=1)),
-        "unit_amount": _CENTS,
-        "unit_amount_decimal": Exact(),
-        "flat_amount": _CENTS,
-        "flat_amount_decimal": Exact(),
-    },
-    required=("up_to",),
-)
 _INTERVALS = OneOf(("day", "month", "week", "year"))
 _USAGE_TYPES = OneOf(("licensed", "metered"))
 _RECURRING = Record(
@@ -59,12 +47,12 @@ _NEW = Record(
         "product": Text(),
         "product_data": products.PRODUCT_DATA,
         "recurring": _RECURRING,
-        "tiers": Records(_TIER),
+        "tiers": Records(price_amounts.TIER),
         "tiers_mode": OneOf(("graduated", "volume")),
         "transform_quantity": Record(
             {"divide_by": Whole(least=1), "round": OneOf(("down", "up"))}, required=("divide_by", "round")
         ),
-        "unit_amount": _CENTS,
+        "unit_amount": price_amounts.CENTS,
         "unit_amount_decimal": Exact(),
     },
     required=("currency",),
@@ -139,8 +127,8 @@ def _create(state: State, asked: Asked) -> Json:
         raise StripeRefusalError(f"Invalid currency: {currency}.", param="currency")
     tiered = wanted.get("billing_scheme", "per_unit") == "tiered"
     recurring = _recurring(state, wanted)
-    tiers = _tiers(wanted) if tiered else ()
-    unit_amount = None if tiered else _unit_amount(wanted)
+    tiers = price_amounts.tiers(wanted) if tiered else ()
+    unit_amount = None if tiered else price_amounts.unit_amount(wanted)
     _check_lookup_key(state, wanted, None)
     price = Price(
         id=state.new_id("price"),
@@ -181,70 +169,6 @@ def _recurring(state: State, wanted: Parameters) -> Recurring | None:
     if meter is not None and not meters.find(state, meter, "recurring[meter]").active:
         raise StripeRefusalError(f"The meter {meter} is inactive.", param="recurring[meter]")
     return Recurring(given["interval"], given.get("interval_count", 1), meter)
-
-
-def _unit_amount(wanted: Parameters) -> Decimal:
-    for name in ("tiers", "tiers_mode"):
-        if name in wanted:
-            raise StripeRefusalError(f"`{name}` requires `billing_scheme` to be `tiered`.", param=name)
-    if "transform_quantity" in wanted:
-        raise not_imitated("transform_quantity", "transform_quantity")
-    amount = _one_amount(wanted, "unit_amount", "")
-    if amount is None:
-        raise StripeRefusalError(
-            "You must specify one of `unit_amount` or `unit_amount_decimal`.",
-            code="parameter_missing",
-            param="unit_amount",
-        )
-    return amount
-
-
-def _tiers(wanted: Parameters) -> tuple[Tier, ...]:
-    for name in ("unit_amount", "unit_amount_decimal"):
-        if name in wanted:
-            raise StripeRefusalError(f"`{name}` cannot be combined with tiers.", param=name)
-    if "transform_quantity" in wanted:
-        raise StripeRefusalError(
-            "`transform_quantity` cannot be combined with `tiers`.", param="transform_quantity"
-        )
-    for name in ("tiers", "tiers_mode"):
-        if not wanted.get(name):
-            raise StripeRefusalError(
-                f"`{name}` is required when `billing_scheme` is `tiered`.",
-                code="parameter_missing",
-                param=name,
-            )
-    if wanted["tiers_mode"] != "graduated":
-        raise not_imitated("tiers_mode=volume", "tiers_mode")
-    tiers = tuple(_tier(given, place) for place, given in enumerate(wanted["tiers"]))
-    bounds = [tier.up_to for tier in tiers]
-    if bounds[-1] is not None or None in bounds[:-1]:
-        raise StripeRefusalError("The last tier, and it alone, must have `up_to=inf`.", param="tiers")
-    finite = [bound for bound in bounds if bound is not None]
-    if finite != sorted(set(finite)):
-        raise StripeRefusalError("Tiers must be in ascending order of `up_to`.", param="tiers")
-    return tiers
-
-
-def _tier(given: Parameters, place: int) -> Tier:
-    unit = _one_amount(given, "unit_amount", f"tiers[{place}]")
-    flat = _one_amount(given, "flat_amount", f"tiers[{place}]")
-    if unit is None and flat is None:
-        raise StripeRefusalError(
-            f"Tier {place + 1} must have a `unit_amount` or a `flat_amount`; a free tier says 0.",
-            param=f"tiers[{place}][unit_amount]",
-        )
-    return Tier(None if given["up_to"] == "inf" else given["up_to"], unit, flat)
-
-
-def _one_amount(given: Parameters, name: str, within_param: str) -> Decimal | None:
-    exact = f"{name}_decimal"
-    if name in given and exact in given:
-        param = f"{within_param}[{name}]" if within_param else name
-        raise invalid_parameter(f"You may only specify one of these parameters: {name}, {exact}.", param)
-    if exact in given and given[exact] < 0:
-        raise invalid_parameter("Amounts must not be negative.", exact)
-    return Decimal(given[name]) if name in given else given.get(exact)
 
 
 def _check_lookup_key(state: State, wanted: Parameters, own: Price | None) -> None:

@@ -18,6 +18,11 @@ def instant(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
+def loose(parameters: dict[str, Any]) -> Any:
+    """Parameters as a caller without type checks may send them to the SDK."""
+    return parameters
+
+
 @dataclass(frozen=True)
 class Shop:
     """A customer, an hourly sum meter and its price: 10 units free, then 10 cents each."""
@@ -34,25 +39,27 @@ class Shop:
         options: stripe.RequestOptions = {"idempotency_key": key} if key else {}
         payload = {"stripe_customer_id": self.customer, "value": value}
         return self.client.v1.billing.meter_events.create(
-            {"event_name": self.event_name, "payload": payload, **more},  # type: ignore[typeddict-item]
+            loose({"event_name": self.event_name, "payload": payload, **more}),
             options,
         )
 
     def subscribe(self, **more: Any) -> stripe.Subscription:
         """Subscribe to the base fee and the metered price."""
         return self.client.v1.subscriptions.create(
-            {
-                "customer": self.customer,
-                "items": [{"price": self.fee_price}, {"price": self.metered_price}],
-                **more,
-            }  # type: ignore[typeddict-item]
+            loose(
+                {
+                    "customer": self.customer,
+                    "items": [{"price": self.fee_price}, {"price": self.metered_price}],
+                    **more,
+                }
+            )
         )
 
     def used(self, start: int, end: int, **more: Any) -> list[tuple[int, int, float]]:
         """The first page of the meter's summaries as (start, end, value)."""
         page = self.client.v1.billing.meters.event_summaries.list(
             self.meter,
-            {"customer": self.customer, "start_time": start, "end_time": end, **more},  # type: ignore[typeddict-item]
+            loose({"customer": self.customer, "start_time": start, "end_time": end, **more}),
         )
         return [(one.start_time, one.end_time, one.aggregated_value) for one in page.data]
 

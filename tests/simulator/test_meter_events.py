@@ -1,5 +1,7 @@
 """What Stripe does with a meter event: take it, refuse it, overwrite an hour with it."""
 
+from typing import Any
+
 import httpx
 import pytest
 import stripe
@@ -7,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.stripe_simulator import Call, Clock, StripeAccount
-from tests.simulator.shop import DAY, HOUR, NOON, Shop
+from tests.simulator.shop import DAY, HOUR, NOON, Shop, loose
 
 
 def test_an_event_is_answered_as_it_was_sent(shop: Shop) -> None:
@@ -171,12 +173,14 @@ def test_a_formula_aggregates_what_its_window_leaves(
     """Without a window every event counts; with one, the last received of each hour or day."""
     more = {"event_time_window": window} if window else {}
     meter = client.v1.billing.meters.create(
-        {
-            "display_name": "Other",
-            "event_name": "other",
-            "default_aggregation": {"formula": formula},
-            **more,  # type: ignore[typeddict-item]
-        }
+        loose(
+            {
+                "display_name": "Other",
+                "event_name": "other",
+                "default_aggregation": {"formula": formula},
+                **more,
+            }
+        )
     )
     for value, timestamp in (("1", NOON - HOUR), ("4", NOON), ("5", NOON - 1800)):
         client.v1.billing.meter_events.create(
@@ -241,32 +245,27 @@ def test_an_old_request_processed_late_wins(shop: Shop, clock: Clock, control: h
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 def test_the_total_is_the_sum_of_each_hours_last(sent: list[tuple[int, str]]) -> None:
     """Whatever is sent in whatever order, each hour counts what it was sent last."""
-    account, key = StripeAccount(), "sk_test_1"
-    customer = account.answer(Call("POST", "/v1/customers", {}, key), NOON).body["id"]
-    meter = account.answer(
-        Call(
-            "POST",
-            "/v1/billing/meters",
-            {
-                "display_name": "m",
-                "event_name": "m",
-                "event_time_window": "hour",
-                "default_aggregation": {"formula": "sum"},
-            },
-            key,
-        ),
-        NOON,
-    ).body["id"]
+    account = StripeAccount()
+    customer = _asked(account, "POST", "/v1/customers", {})["id"]
+    meter = {
+        "display_name": "m",
+        "event_name": "m",
+        "event_time_window": "hour",
+        "default_aggregation": {"formula": "sum"},
+    }
+    meter_id = _asked(account, "POST", "/v1/billing/meters", meter)["id"]
     for offset, value in sent:
-        form = {
-            "event_name": "m",
-            "timestamp": str(NOON - 4 * HOUR + offset),
-            "payload": {"stripe_customer_id": customer, "value": value},
-        }
-        assert account.answer(Call("POST", "/v1/billing/meter_events", form, key), NOON).status == 200
+        payload = {"stripe_customer_id": customer, "value": value}
+        event = {"event_name": "m", "timestamp": str(NOON - 4 * HOUR + offset), "payload": payload}
+        _asked(account, "POST", "/v1/billing/meter_events", event)
     wanted = {"customer": customer, "start_time": str(NOON - 4 * HOUR), "end_time": str(NOON)}
-    path = f"/v1/billing/meters/{meter}/event_summaries"
-    [summary] = account.answer(Call("GET", path, wanted, key), NOON).body["data"]
+    [summary] = _asked(account, "GET", f"/v1/billing/meters/{meter_id}/event_summaries", wanted)["data"]
 
     last = {offset // HOUR: int(value.replace(".", "")) for offset, value in sent}
     assert round(summary["aggregated_value"] * 10**9) == sum(last.values())
+
+
+def _asked(account: StripeAccount, method: str, path: str, form: dict[str, Any]) -> Any:
+    answer = account.answer(Call(method, path, form, "sk_test_1"), NOON)
+    assert answer.status == 200
+    return answer.body

@@ -6,17 +6,19 @@ import pytest
 import stripe
 
 from local.stripe_simulator import Clock
-from tests.simulator.shop import NOON, Shop
+from tests.simulator.shop import NOON, Shop, loose
 
 
 def _new(client: stripe.StripeClient, event_name: str = "calls", **more: Any) -> stripe.billing.Meter:
     return client.v1.billing.meters.create(
-        {
-            "display_name": "Calls",
-            "event_name": event_name,
-            "default_aggregation": {"formula": "sum"},
-            **more,
-        }  # type: ignore[typeddict-item]
+        loose(
+            {
+                "display_name": "Calls",
+                "event_name": event_name,
+                "default_aggregation": {"formula": "sum"},
+                **more,
+            }
+        )
     )
 
 
@@ -87,7 +89,7 @@ def test_only_the_display_name_changes(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.billing.meters.update(
             meter.id,
-            {"event_time_window": "hour"},  # type: ignore[typeddict-unknown-key]
+            loose({"event_time_window": "hour"}),
         )
     assert refused.value.code == "parameter_unknown"
 

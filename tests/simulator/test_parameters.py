@@ -13,7 +13,7 @@ from stripe.params.v2 import core as sdk_core
 from local.stripe_simulator.account import ROUTES
 from local.stripe_simulator.parameters import Record, Records
 from local.stripe_simulator.state import Route
-from tests.simulator.shop import Shop
+from tests.simulator.shop import Shop, loose
 
 _SDK: Mapping[tuple[str, str], type] = {
     ("POST", "/v1/products"): sdk.ProductCreateParams,
@@ -97,7 +97,7 @@ def test_what_the_sdk_requires_is_required(route: Route) -> None:
 def test_an_unknown_parameter_is_refused_by_name(client: stripe.StripeClient) -> None:
     """A name that the call does not have gets a 400 that says so."""
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        client.v1.customers.create({"nmae": "Acme"})  # type: ignore[typeddict-unknown-key]
+        client.v1.customers.create(loose({"nmae": "Acme"}))
 
     assert (
         refused.value.http_status,
@@ -118,7 +118,7 @@ def test_an_unknown_nested_parameter_is_refused_with_its_path(
     """A nested name is refused in bracket notation."""
     with pytest.raises(stripe.InvalidRequestError) as refused:
         client.v1.subscriptions.create(
-            {"customer": shop.customer, "items": [{"prise": shop.fee_price}]}  # type: ignore[typeddict-unknown-key]
+            loose({"customer": shop.customer, "items": [{"prise": shop.fee_price}]})
         )
 
     assert (refused.value.code, refused.value.param) == ("parameter_unknown", "items[0][prise]")
@@ -127,7 +127,7 @@ def test_an_unknown_nested_parameter_is_refused_with_its_path(
 def test_a_missing_parameter_is_refused_by_name(client: stripe.StripeClient) -> None:
     """A required parameter that is absent gets a 400 that names it."""
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        client.v1.billing.meter_events.create({"event_name": "mqtt_traffic"})  # type: ignore[typeddict-item]
+        client.v1.billing.meter_events.create(loose({"event_name": "mqtt_traffic"}))
 
     assert (refused.value.code, refused.value.param, refused.value.user_message) == (
         "parameter_missing",
@@ -158,6 +158,6 @@ def test_a_value_of_the_wrong_form_is_refused(
 ) -> None:
     """Each parameter's form is checked, and the refusal names the parameter."""
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        client.v1.prices.create({"currency": "usd", **parameters})  # type: ignore[typeddict-item]
+        client.v1.prices.create(loose({"currency": "usd", **parameters}))
 
     assert refused.value.param == param

@@ -6,28 +6,30 @@ from typing import Any
 import pytest
 import stripe
 
-from tests.simulator.shop import Shop
+from tests.simulator.shop import Shop, loose
 
-_TIERS = [{"up_to": 10, "unit_amount": 0}, {"up_to": "inf", "unit_amount": 10}]
+_TIERS: list[dict[str, Any]] = [{"up_to": 10, "unit_amount": 0}, {"up_to": "inf", "unit_amount": 10}]
 
 
 def _tiered(client: stripe.StripeClient, shop: Shop, **more: Any) -> stripe.Price:
     return client.v1.prices.create(
-        {
-            "currency": "usd",
-            "product_data": {"name": "MQTT traffic"},
-            "billing_scheme": "tiered",
-            "tiers_mode": "graduated",
-            "tiers": _TIERS,
-            "recurring": {"interval": "month", "usage_type": "metered", "meter": shop.meter},
-            **more,
-        }  # type: ignore[typeddict-item]
+        loose(
+            {
+                "currency": "usd",
+                "product_data": {"name": "MQTT traffic"},
+                "billing_scheme": "tiered",
+                "tiers_mode": "graduated",
+                "tiers": _TIERS,
+                "recurring": {"interval": "month", "usage_type": "metered", "meter": shop.meter},
+                **more,
+            }
+        )
     )
 
 
 def _fixed(client: stripe.StripeClient, **more: Any) -> stripe.Price:
     return client.v1.prices.create(
-        {"currency": "usd", "product_data": {"name": "Fee"}, "unit_amount": 100, **more}  # type: ignore[typeddict-item]
+        loose({"currency": "usd", "product_data": {"name": "Fee"}, "unit_amount": 100, **more})
     )
 
 
@@ -177,7 +179,7 @@ def test_a_prices_amounts_never_change(client: stripe.StripeClient) -> None:
     assert (changed.active, changed.nickname, changed.metadata["a"]) == (False, "old", "1")
 
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        client.v1.prices.update(price.id, {"unit_amount": 1})  # type: ignore[typeddict-unknown-key]
+        client.v1.prices.update(price.id, loose({"unit_amount": 1}))
     assert refused.value.code == "parameter_unknown"
 
 

@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from local.stripe_simulator import Clock
-from tests.simulator.shop import DAY, HOUR, NOON, Shop, instant
+from tests.simulator.shop import DAY, HOUR, NOON, Shop, instant, loose
 
 
 def _periods(subscription: stripe.Subscription) -> set[tuple[int, int]]:
@@ -187,7 +187,7 @@ def test_subscriptions_are_found_by_customer_and_status(client: stripe.StripeCli
     client.v1.subscriptions.cancel(first.id)
 
     def listed(**wanted: Any) -> list[str]:
-        page = client.v1.subscriptions.list({"customer": shop.customer, **wanted})  # type: ignore[typeddict-item]
+        page = client.v1.subscriptions.list(loose({"customer": shop.customer, **wanted}))
         return [one.id for one in page.data]
 
     assert listed() == [second.id]
