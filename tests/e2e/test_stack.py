@@ -51,47 +51,47 @@ def _routes(stack: Stack) -> list[str]:
     return [row["RouteKey"] for row in stack.client("apigatewayv2").get_routes(ApiId=api_id)["Items"]]
 
 
-def test_every_route_refuses_a_caller_without_a_credential_and_one_with_a_false_one(stack: Stack) -> None:
-    """The gateway answers 401 when there is none, and 403 when the authorizer says no."""
+def test_credentials(stack: Stack) -> None:
+    """Every route refuses a caller without a credential (401) and one with a false one (403)."""
     routes = _routes(stack)
     assert "POST /api/usage/report" in routes
     for route in routes:
         method, path = route.split(" ")
-        assert 401 == _status(stack, method, path, {})
-        assert 403 == _status(stack, method, path, {"Authorization": "Bearer zmf_nobody.default.false"})
+        assert _status(stack, method, path, {}) == 401
+        assert _status(stack, method, path, {"Authorization": "Bearer zmf_nobody.default.false"}) == 403
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_functions_role_writes_the_tables_that_storage_gives_it_and_is_refused_every_other(
-    stack: Stack, function: str
-) -> None:
-    """IAM itself is asked, with a session of the deployed role."""
+def test_roles_write(stack: Stack, function: str) -> None:
+    """A function's role writes the tables that storage gives it and is refused every other, by IAM itself."""
     allowed = MAY_WRITE[function]
     written = {table for table in stack.tables if _put(stack, function, table, allowed.get(table, "probe"))}
     assert set(allowed) == written
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_functions_role_scans_a_table(stack: Stack, function: str) -> None:
+def test_roles_never_scan(stack: Stack, function: str) -> None:
+    """No function's role scans a table."""
     dynamodb = stack.client("dynamodb", acting_as=function)
     for table in stack.tables.values():
         with pytest.raises(ClientError, match="not authorized to perform: dynamodb:Scan"):
             dynamodb.scan(TableName=table)
 
 
-def test_functions_find_the_shared_package_in_their_layer_and_nowhere_else(stack: Stack) -> None:
-    """The emulator's own interpreter, which the functions run on, has no such package."""
+def test_shared_package(stack: Stack) -> None:
+    """Functions find the shared package in their layer: the interpreter that they run on has no such one."""
     search = "import importlib.util, sys; sys.exit(importlib.util.find_spec('metering') is not None)"
     found = subprocess.run([PROGRAMS / "python3.13", "-c", search], cwd=stack.folder / "tmp", check=False)
-    assert 0 == found.returncode
-    assert {"sent": 0} == stack.invoke("aggregate", {"task": "dispatch"})
+    assert found.returncode == 0
+    assert stack.invoke("aggregate", {"task": "dispatch"}) == {"sent": 0}
 
 
 @pytest.mark.parametrize("layer", ["MeteringLayer", "StripeLayer"])
-def test_every_module_of_a_layer_ships_byte_code_that_is_never_checked_against_its_source(
-    stack: Stack, layer: str
-) -> None:
-    """Flags 1 in a .pyc's header: by hash, unchecked (PEP 552); times would not survive the zip."""
+def test_byte_code(stack: Stack, layer: str) -> None:
+    """Every module of a layer ships byte code that is never checked against its source.
+
+    Flags 1 in its header say so: by hash, unchecked (PEP 552); times would not survive the zip.
+    """
     sources = list((stack.folder / "build" / layer / "python").rglob("*.py"))
     assert sources
     for source in sources:
@@ -100,11 +100,13 @@ def test_every_module_of_a_layer_ships_byte_code_that_is_never_checked_against_i
         assert MAGIC_NUMBER + (1).to_bytes(4, "little") == header, source
 
 
-def test_another_program_finds_the_stack_in_its_folder(stack: Stack) -> None:
+def test_attach(stack: Stack) -> None:
+    """Another program finds the stack in its folder."""
     assert stack == attach(stack.folder)
 
 
-def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+def test_port_in_use(tmp_path: Path) -> None:
+    """A port in use is named, and nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=f"port {port} "), running_stack(tmp_path, port=port):
@@ -112,7 +114,8 @@ def test_a_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
     assert read(tmp_path) is None
 
 
-def test_a_stripe_that_is_not_on_this_machine_is_refused(tmp_path: Path) -> None:
+def test_foreign_stripe(tmp_path: Path) -> None:
+    """A Stripe address that is not on this machine is refused, so that no test reaches Stripe's own."""
     with (
         pytest.raises(StackError, match="not on this machine"),
         running_stack(tmp_path, stripe_api_base="https://api.stripe.com"),
@@ -121,7 +124,8 @@ def test_a_stripe_that_is_not_on_this_machine_is_refused(tmp_path: Path) -> None
     assert read(tmp_path) is None
 
 
-def test_a_failed_deploy_names_the_resource_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_failed_deploy(tmp_path: Path) -> None:
+    """A failed deploy names the resource and leaves nothing running."""
     tree, folder = tmp_path / "tree", tmp_path / "stack"
     tree.mkdir()
     shutil.copy(REPOSITORY / "samconfig.toml", tree)

@@ -91,22 +91,26 @@ def _alarmed(metric: str, name: str) -> bool:
     )
 
 
-def test_the_template_deploys_the_five_functions_of_the_architecture() -> None:
+def test_five_functions() -> None:
+    """The template deploys the five functions of the architecture."""
     assert {"authorizer", "ingest", "aggregate", "stripe_report", "usage_query"} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("table", WRITERS)
-def test_a_table_is_written_by_the_functions_that_storage_gives_it_and_no_other(table: str) -> None:
+def test_writers_of_a_table(table: str) -> None:
+    """A table is written by the functions that storage gives it, and by no other."""
     assert WRITERS[table] == {name for name in FUNCTIONS if table in _tables(name, _WRITES)}
 
 
 @pytest.mark.parametrize("table", READERS)
-def test_a_table_is_read_by_no_function_that_storage_does_not_name(table: str) -> None:
+def test_readers_of_a_table(table: str) -> None:
+    """A table is read by no function that storage does not name."""
     assert set() == {name for name in FUNCTIONS if table in _tables(name, _READS)} - READERS[table]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_has_single_item_and_query_actions_on_whole_tables_and_never_a_scan(function: str) -> None:
+def test_actions_on_tables(function: str) -> None:
+    """A role reads and writes single items and queries, on tables named one by one, and never scans."""
     for row in _statements(function):
         actions = [action for action in _list(row["Action"]) if action.startswith("dynamodb:")]
         assert set() == set(actions) - _READS - _WRITES
@@ -115,23 +119,28 @@ def test_a_role_has_single_item_and_query_actions_on_whole_tables_and_never_a_sc
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_has_no_wildcard_action_and_no_wildcard_resource(function: str) -> None:
+def test_no_wildcards(function: str) -> None:
+    """A role has no wildcard for an action, and not every resource."""
     for row in _statements(function):
         assert not any("*" in action for action in _list(row["Action"]))
         assert "*" not in _list(row["Resource"])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_role_is_the_functions_own_and_carries_its_statements_inline(function: str) -> None:
-    """SAM adds managed policies with wildcards to the roles that it makes itself."""
+def test_own_role(function: str) -> None:
+    """A role belongs to one function and carries its statements inline.
+
+    SAM adds managed policies with wildcards to the roles that it makes itself.
+    """
     roles = [row["Role"]["Fn::GetAtt"][0] for row in FUNCTIONS.values()]
     own = FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]
-    assert 1 == roles.count(own)
+    assert roles.count(own) == 1
     assert "Policies" not in FUNCTIONS[function]
     assert "ManagedPolicyArns" not in RESOURCES[own]["Properties"]
 
 
-def test_ingest_reaches_the_dirty_markers_alone_and_stripe_report_clears_the_unsent_ones_alone() -> None:
+def test_marker_partitions() -> None:
+    """Ingest puts dirty markers alone, and stripe_report clears unsent ones alone."""
     keys = {
         name: [
             row["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
@@ -140,42 +149,47 @@ def test_ingest_reaches_the_dirty_markers_alone_and_stripe_report_clears_the_uns
         ]
         for name in ("ingest", "stripe_report")
     }
-    assert {"ingest": [["dirty#*"]], "stripe_report": [["unsent#*"]]} == keys
+    assert keys == {"ingest": [["dirty#*"]], "stripe_report": [["unsent#*"]]}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_knows_the_names_of_exactly_the_tables_that_its_role_reaches(function: str) -> None:
+def test_known_tables(function: str) -> None:
+    """A function knows the names of exactly the tables that its role reaches."""
     variables = FUNCTIONS[function]["Environment"]["Variables"]
     named = {value["Ref"] for name, value in variables.items() if name.endswith("_TABLE")}
     assert _tables(function, _READS | _WRITES) == named
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_function_logs_json_to_a_group_of_the_template_with_a_retention(function: str) -> None:
+def test_log_groups(function: str) -> None:
+    """A function logs JSON to a group of the template that keeps it for a given time."""
     logging = FUNCTIONS[function]["LoggingConfig"]
     group = RESOURCES[logging["LogGroup"]["Ref"]]
-    assert "JSON" == logging["LogFormat"]
-    assert "AWS::Logs::LogGroup" == group["Type"]
-    assert {"Ref": "LogRetentionDays"} == group["Properties"]["RetentionInDays"]
+    assert logging["LogFormat"] == "JSON"
+    assert group["Type"] == "AWS::Logs::LogGroup"
+    assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_functions_errors_and_throttles_reach_the_operator(function: str) -> None:
+def test_function_alarms(function: str) -> None:
+    """A function's errors and throttles reach the operator."""
     (name,) = [name for name, row in RESOURCES.items() if row.get("Properties") is FUNCTIONS[function]]
     assert _alarmed("Errors", name)
     assert _alarmed("Throttles", name)
 
 
 @pytest.mark.parametrize("queue", [name for name in QUEUES if "RedrivePolicy" in QUEUES[name]])
-def test_a_queue_is_fifo_at_high_throughput_with_dead_letters_that_reach_the_operator(queue: str) -> None:
+def test_work_queues(queue: str) -> None:
+    """A queue is FIFO at high throughput, and its dead letters reach the operator."""
     dead = QUEUES[queue]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
     assert QUEUES[queue]["FifoQueue"] is QUEUES[dead]["FifoQueue"] is True
-    assert "messageGroup" == QUEUES[queue]["DeduplicationScope"]
-    assert "perMessageGroupId" == QUEUES[queue]["FifoThroughputLimit"]
+    assert QUEUES[queue]["DeduplicationScope"] == "messageGroup"
+    assert QUEUES[queue]["FifoThroughputLimit"] == "perMessageGroupId"
     assert _alarmed("ApproximateNumberOfMessagesVisible", dead)
 
 
-def test_every_queue_is_a_work_queue_or_the_dead_letters_of_one() -> None:
+def test_dead_letters() -> None:
+    """Every queue is a work queue, or holds the dead letters of one."""
     dead = {
         row["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
         for row in QUEUES.values()
@@ -185,47 +199,56 @@ def test_every_queue_is_a_work_queue_or_the_dead_letters_of_one() -> None:
 
 
 @pytest.mark.parametrize("function", ["aggregate", "stripe_report"])
-def test_a_worker_reports_single_failures_and_has_six_timeouts_before_a_message_shows_again(
+def test_workers(
     function: str,
 ) -> None:
-    """Six timeouts: AWS Lambda Developer Guide, "Using Lambda with Amazon SQS"."""
+    """A worker reports single failures, and a message hides for six of its timeouts before it shows again.
+
+    Six: AWS Lambda Developer Guide, "Using Lambda with Amazon SQS".
+    """
     (mapping,) = [row["Properties"] for row in FUNCTIONS[function]["Events"].values() if row["Type"] == "SQS"]
     queue = QUEUES[mapping["Queue"]["Fn::GetAtt"][0]]
-    assert ["ReportBatchItemFailures"] == mapping["FunctionResponseTypes"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS[function]["Timeout"]
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_table_is_on_demand_keyed_by_pk_and_sk_recoverable_and_encrypted(table: str) -> None:
+def test_tables(table: str) -> None:
+    """A table is on demand, keyed by pk and sk, recoverable to a point in time, and encrypted."""
     row = TABLES[table]
-    assert "PAY_PER_REQUEST" == row["BillingMode"]
-    assert [("pk", "HASH"), ("sk", "RANGE")] == [
-        (key["AttributeName"], key["KeyType"]) for key in row["KeySchema"]
+    assert row["BillingMode"] == "PAY_PER_REQUEST"
+    assert [(key["AttributeName"], key["KeyType"]) for key in row["KeySchema"]] == [
+        ("pk", "HASH"),
+        ("sk", "RANGE"),
     ]
     assert row["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
     assert row["SSESpecification"]["SSEEnabled"]
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_table_of_prod_is_protected_and_outlives_its_stack(table: str) -> None:
+def test_tables_of_prod(table: str) -> None:
+    """A table of prod is protected from deletion and outlives its stack."""
     kept = {"Fn::If": ["IsProd", "Retain", "Delete"]}
-    assert {"Fn::If": ["IsProd", True, False]} == TABLES[table]["DeletionProtectionEnabled"]
+    assert TABLES[table]["DeletionProtectionEnabled"] == {"Fn::If": ["IsProd", True, False]}
     assert kept == RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"]
 
 
-def test_reports_and_hours_expire_and_nothing_else_does() -> None:
+def test_expiry() -> None:
+    """Reports and hours expire, and nothing else does."""
     assert {"ReportsTable", "HoursTable"} == {
         name for name, row in TABLES.items() if row.get("TimeToLiveSpecification", {}).get("Enabled")
     }
 
 
-def test_a_revoked_key_dies_within_five_minutes() -> None:
+def test_authorizer_cache() -> None:
+    """A revoked key dies within five minutes: the authorizer's answers are kept no longer."""
     (api,) = _of_type("AWS::Serverless::HttpApi").values()
     authorizer = api["Auth"]["Authorizers"][api["Auth"]["DefaultAuthorizer"]]
-    assert {"Headers": ["Authorization"], "ReauthorizeEvery": 300} == authorizer["Identity"]
+    assert authorizer["Identity"] == {"Headers": ["Authorization"], "ReauthorizeEvery": 300}
 
 
-def test_every_schedule_can_be_switched_off_and_is_named_after_its_stack() -> None:
+def test_schedules() -> None:
+    """Every schedule can be switched off, and is named after its stack so that two stages fit one account."""
     schedules = [
         event["Properties"]
         for row in FUNCTIONS.values()
@@ -236,5 +259,6 @@ def test_every_schedule_can_be_switched_off_and_is_named_after_its_stack() -> No
     assert all(row["State"] == {"Ref": "Schedules"} and row["OmitName"] is True for row in schedules)
 
 
-def test_a_deploy_needs_no_parameter() -> None:
-    assert [] == [name for name, row in TEMPLATE["Parameters"].items() if "Default" not in row]
+def test_defaults() -> None:
+    """A deploy needs no parameter."""
+    assert [name for name, row in TEMPLATE["Parameters"].items() if "Default" not in row] == []
