@@ -159,6 +159,8 @@ def _sam(arguments: Sequence[str], tree: Path, folder: Path, extra: Mapping[str,
         | {
             "PATH": tool_path(),
             "SAM_CLI_TELEMETRY": "0",
+            # Seconds between its questions whether the stack is there; made for AWS, it would wait 5.
+            "SAM_CLI_POLL_DELAY": "0.5",
             "__SAM_CLI_APP_DIR": str(folder / "sam"),
         }
         | dict(extra)
