@@ -1,0 +1,170 @@
+"""``python -m local.demo [--once]``: real counters to a Stripe invoice, through a crash and a restart."""
+
+import argparse
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import stripe
+from rich.console import Console
+
+from local.demo.customer import CUSTOMER_ID, CommandFailedError, DemoCustomer, make_customer
+from local.demo.figures import covered_span, meter_rows, metric_rows
+from local.demo.processes import AgentProcess, SimulatorProcess
+from local.demo.settle import Books, settle
+from local.demo.show import show_meters, show_metrics
+from local.demo.story import POLL_SECONDS, Story, Truth
+from local.demo.waiting import TooLateError
+from local.environment import REPOSITORY
+from local.ministack import StackError
+from local.platform import create_tables
+from local.relay import Relay
+from local.services import Mosquitto, PostgreSQL
+from local.services.program import ServiceError
+from local.stack import STRIPE_API_KEY, InvocationFailedError, Stack, running_stack
+from local.traffic import Traffic
+from metering.contract import parse_instant
+from metering.rating import BASE_FEE
+
+FOLDER = REPOSITORY / ".run" / "demo"
+STRETCH_SECONDS = 6.0
+REPORT_EVERY_SECONDS = 60
+SEED = 20261122
+
+
+def main() -> int:
+    """Run the demo; 0 when every figure agrees, 1 when one differs or something could not run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    once = _arguments().once
+    console = Console(highlight=False)
+    try:
+        return _run(console, once=once)
+    except (StackError, ServiceError, CommandFailedError, TooLateError, InvocationFailedError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted; nothing is left running", file=sys.stderr)
+        return 130
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="settle, take everything down, and end")
+    return parser.parse_args()
+
+
+def _run(console: Console, *, once: bool) -> int:
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:6.1f} s[/]  {text}")
+
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    with ExitStack() as running:
+        simulator = running.enter_context(SimulatorProcess(FOLDER))
+        broker = running.enter_context(Mosquitto(FOLDER))
+        database = running.enter_context(PostgreSQL(FOLDER, durable=True))
+        create_tables(database.dsn)
+        say("mosquitto, PostgreSQL and the Stripe simulator run")
+        stack = running.enter_context(
+            running_stack(
+                FOLDER / "stack",
+                stripe_api_base=simulator.url,
+                schedules=not once,
+                report_every_seconds=REPORT_EVERY_SECONDS,
+                progress=say,
+            )
+        )
+        customer = make_customer(stack, simulator.url)
+        say(f"customer {CUSTOMER_ID} on starter, with a Stripe subscription and an instance key")
+        books = Books(stack)
+        relay = running.enter_context(Relay(broker.port))
+        traffic = running.enter_context(_traffic(broker, database))
+        agent = AgentProcess(
+            FOLDER, _settings(stack, customer, broker, relay, database), ("mqtt", "postgres")
+        )
+        running.callback(agent.stop)
+        story = Story(broker, relay, traffic, agent, lambda: _counted(agent, books))
+        truth = story.play(say, STRETCH_SECONDS)
+        settle(stack, books, CUSTOMER_ID)
+        say("recomputed, reported to Stripe")
+        differences = _compare(console, stack, books, customer, simulator, truth)
+        if not once:
+            agent.start()
+            traffic.resume()
+            _stay(console, stack, customer, simulator)
+    return 1 if differences else 0
+
+
+def _traffic(broker: Mosquitto, database: PostgreSQL) -> Traffic:
+    return Traffic(
+        broker.port, broker.username, broker.password, database.dsn, lambda: datetime.now(UTC), seed=SEED
+    )
+
+
+def _settings(
+    stack: Stack, customer: DemoCustomer, broker: Mosquitto, relay: Relay, database: PostgreSQL
+) -> dict[str, str]:
+    return {
+        "CUSTOMER_ID": CUSTOMER_ID,
+        "INSTANCE_KEY": customer.key,
+        "BILLING_API_URL": stack.api_url,
+        "POLL_SECONDS": str(POLL_SECONDS),
+        "REPORT_EVERY_SECONDS": "5",
+        "MQTT_HOST": "127.0.0.1",
+        "MQTT_PORT": str(relay.port),
+        "MQTT_USERNAME": broker.username,
+        "MQTT_PASSWORD": broker.password,
+        "POSTGRES_DSN": database.dsn,
+    }
+
+
+def _counted(agent: AgentProcess, books: Books) -> int:
+    """The network bytes the agent has counted: the open hour on its page, earlier ones as delivered."""
+    open_hour = parse_instant(agent.health()["hour"])
+    amounts = agent.open_amounts()
+    start, _ = covered_span(open_hour)
+    earlier = [r.counters for r in books.reports.between(CUSTOMER_ID, start, open_hour)]
+    return sum(
+        counters.get(metric, 0)
+        for counters in (amounts, *earlier)
+        for metric in ("mqtt_bytes_sent", "mqtt_bytes_received")
+    )
+
+
+def _compare(
+    console: Console,
+    stack: Stack,
+    books: Books,
+    customer: DemoCustomer,
+    simulator: SimulatorProcess,
+    truth: Truth,
+) -> int:
+    """Print both tables and the verdict; return the number of differences."""
+    client = stripe.StripeClient(STRIPE_API_KEY, base_addresses={"api": simulator.url})
+    period = books.customers.periods(CUSTOMER_ID)[0].span
+    metrics = metric_rows(truth, books, covered_span(datetime.now(UTC)))
+    meters = meter_rows(books, customer, client, stack.api_url, period)
+    show_metrics(console, metrics)
+    show_meters(console, meters)
+    agree = [row.agrees for row in metrics] + [row.agrees for row in meters]
+    differences = agree.count(False)
+    print(f"settled: {sum(row.meter != BASE_FEE for row in meters)} meters, {differences} differences")
+    return differences
+
+
+def _stay(console: Console, stack: Stack, customer: DemoCustomer, simulator: SimulatorProcess) -> None:
+    """Keep everything running until Ctrl-C, and say how to look at it."""
+    url = f"{stack.api_url}/api/usage/current-period/{CUSTOMER_ID}"
+    console.print("\nTraffic goes on, and so do the agent and the schedules. Ask the API:")
+    print(f"  curl -H 'Authorization: Bearer {customer.key}' {url}")
+    console.print(f"Stripe, simulated: {simulator.url}\nEnd with Ctrl-C.")
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""What happens in the demo, and the sources' own truth of it, read without the agent.
+
+The agent counts through a relay, which measures the agent's own bytes. It is killed (SIGKILL) while messages
+flow and started again while they go on. Before the broker's restart the traffic stands still until the agent
+has seen it all, since what a crash hides cannot be measured; then the agent ends in order, so that its own
+bytes are at rest when the probe reads the broker's totals.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from local.demo.processes import AgentProcess
+from local.demo.waiting import wait_until
+from local.level_log import Bounds, LevelLog
+from local.mqtt_wire import Counts
+from local.platform import Levels
+from local.relay import Relay
+from local.services import Mosquitto
+from local.traffic import Traffic
+from local.truth import BrokerLives, BrokerProbe, as_metrics, minus
+
+POLL_SECONDS = 1
+SEEN_AFTER = timedelta(seconds=2 * POLL_SECONDS + 1)
+"""A change is seen at the next look: an interval, and the time that looking and starting late take."""
+HELD_FOR = timedelta(seconds=3 * POLL_SECONDS)
+"""How long a level is held without a new look (design page "agent": three intervals)."""
+_STEP_SECONDS = 0.05
+_COUNT_SECONDS = 30.0
+
+type Say = Callable[[str], None]
+
+
+@dataclass
+class Truth:
+    """What the sources themselves show since the agent's baseline; integrals in value x milliseconds.
+
+    ``broker`` is its totals less the probes, ``agent_sent`` and ``agent_received`` the agent's own part in
+    them as the relay measured it, ``clients`` what the clients counted at their sockets, and ``before`` what
+    they had when the agent took its baseline.
+    """
+
+    broker: Counts
+    agent_sent: int
+    agent_received: int
+    clients: Counts
+    before: Counts
+    levels: Levels
+    active_devices: Bounds
+    total_devices: Bounds
+
+    def exact(self) -> dict[str, int]:
+        """Each counter's truth: network bytes from the broker's totals, the rest at the clients' sockets."""
+        network = {
+            "mqtt_bytes_sent": self.broker.bytes_received - self.before.bytes_received - self.agent_received,
+            "mqtt_bytes_received": self.broker.bytes_sent - self.before.bytes_sent - self.agent_sent,
+        }
+        return as_metrics(minus(self.clients, self.before)) | network
+
+
+@dataclass
+class _Runs:
+    """The spans in which an agent ran: surely from the first look on, perhaps until a level lapsed."""
+
+    log_from: datetime
+    sure: list[tuple[datetime, datetime]] = field(default_factory=list)
+    possible: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def bounds(self, log: LevelLog) -> Bounds:
+        """Bound what the agent can have counted of a level; nothing moves before ``log_from``."""
+        least = [self._integral(log, start, end).least for start, end in self.sure]
+        greatest = [self._integral(log, start, end).greatest for start, end in self.possible]
+        return Bounds(sum(least), sum(greatest))
+
+    def _integral(self, log: LevelLog, start: datetime, end: datetime) -> Bounds:
+        return log.integral(max(start, self.log_from), end, SEEN_AFTER)
+
+
+class Story:
+    """The demo's services, traffic and agent, step by step."""
+
+    def __init__(
+        self,
+        broker: Mosquitto,
+        relay: Relay,
+        traffic: Traffic,
+        agent: AgentProcess,
+        counted: Callable[[], int],
+    ) -> None:
+        """Take what runs; ``counted`` tells the network bytes the agent has counted so far, all hours."""
+        self._broker = broker
+        self._relay = relay
+        self._traffic = traffic
+        self._agent = agent
+        self._counted = counted
+        self._lives = BrokerLives()
+        self._before = traffic.counts
+        self._runs = _Runs(datetime.now(UTC) + SEEN_AFTER)
+        self._since: tuple[datetime, datetime] | None = None
+
+    def play(self, say: Say, seconds: float) -> Truth:
+        """Run the whole story; each of its four stretches of traffic takes ``seconds``."""
+        self._start_agent()
+        wait_until(lambda: datetime.now(UTC) > self._runs.log_from, "the log of levels", 30)
+        say("the agent has its baselines; devices publish")
+        self._traffic.start(_STEP_SECONDS)
+        self._let_flow(seconds)
+        self._note_end(killed=True)
+        self._agent.kill()
+        say("kill -9 of the agent; messages go on without it")
+        self._let_flow(seconds)
+        self._start_agent()
+        say("the agent is back and catches up")
+        self._let_flow(seconds)
+        self._rest(say)
+        with self._probe() as probe:
+            self._lives.end(probe.read())
+        self._broker.restart()
+        self._traffic.reconnect()
+        say("the broker has restarted: its totals begin at 0")
+        self._start_agent()
+        self._traffic.resume()
+        self._let_flow(seconds)
+        self._rest(say)
+        return self._truth()
+
+    def _start_agent(self) -> None:
+        before = datetime.now(UTC)
+        self._agent.start()
+        self._since = before, datetime.now(UTC)
+
+    def _note_end(self, *, killed: bool) -> None:
+        assert self._since is not None
+        started, looked = self._since
+        now = datetime.now(UTC)
+        self._runs.sure.append((looked, now - (SEEN_AFTER if killed else timedelta(0))))
+        self._runs.possible.append((started, now + HELD_FOR + SEEN_AFTER))
+
+    def _let_flow(self, seconds: float) -> None:
+        """Wait until enough messages have passed; the traffic makes about twenty steps a second."""
+        goal = self._traffic.counts.messages_sent + int(seconds / _STEP_SECONDS)
+        wait_until(lambda: self._traffic.counts.messages_sent >= goal, "messages to flow", 20 * seconds)
+
+    def _rest(self, say: Say) -> None:
+        """Stand still until the agent has counted everything, then end it in order."""
+        self._traffic.pause()
+        moved = minus(self._traffic.counts, self._before)
+        expected = moved.bytes_sent + moved.bytes_received
+        say(f"traffic rests at {expected:,} bytes; the agent counts up to them")
+        wait_until(
+            lambda: self._counted() >= expected, f"the agent to count {expected} bytes", _COUNT_SECONDS
+        )
+        self._note_end(killed=False)
+        self._agent.stop()
+
+    def _probe(self) -> BrokerProbe:
+        return BrokerProbe(self._broker.port, self._broker.username, self._broker.password)
+
+    def _truth(self) -> Truth:
+        with self._probe() as probe:
+            total = self._lives.total(probe.read())
+        agent = self._relay.relayed
+        return Truth(
+            broker=total,
+            agent_sent=agent.to_service,
+            agent_received=agent.to_client,
+            clients=self._traffic.counts,
+            before=self._before,
+            levels=self._traffic.levels(),
+            active_devices=self._runs.bounds(self._traffic.devices),
+            total_devices=self._runs.bounds(self._traffic.all_devices),
+        )
