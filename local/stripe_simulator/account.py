@@ -18,7 +18,7 @@ from local.stripe_simulator import (
     subscription_calls,
 )
 from local.stripe_simulator.errors import StripeRefusalError
-from local.stripe_simulator.expansion import shaped
+from local.stripe_simulator.expansion import refuse_too_deep, shaped
 from local.stripe_simulator.forms import Form
 from local.stripe_simulator.idempotency import IdempotencyKeys, Kept
 from local.stripe_simulator.parameters import read
@@ -130,8 +130,9 @@ class StripeAccount:
         if fails == "before":
             return _BROKEN, _INTERNAL_ERROR, True
         try:
-            body = route.operation(self.state, asked)
             expand = asked.parameters.get("expand", [])
+            refuse_too_deep(expand)
+            body = route.operation(self.state, asked)
             body = shaped(self.state, body, expand, asked.now, strict=route.method == "GET")
         except StripeRefusalError as refusal:
             return refusal.status, refusal.body(), not refusal.before_endpoint

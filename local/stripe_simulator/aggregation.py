@@ -34,12 +34,8 @@ def effective(state: State, meter: Meter, customer: str, now: int) -> list[Usage
     if meter.window is None:
         return known
     width = _WIDTH_S[meter.window]
-    newest: dict[int, Usage] = {}
-    for usage in known:
-        window = usage.timestamp // width
-        if window not in newest or usage.received > newest[window].received:
-            newest[window] = usage
-    return list(newest.values())
+    # in the order of receipt, so that the last of a window is what the mapping keeps
+    return list({usage.timestamp // width: usage for usage in known}.values())
 
 
 def aggregated(formula: str, used: Sequence[Usage]) -> Decimal:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from local.stripe_simulator import customers, invoicing, prices, products, subscriptions
-from local.stripe_simulator.errors import StripeRefusalError
+from local.stripe_simulator.errors import StripeRefusalError, invalid_parameter
 from local.stripe_simulator.state import Json, State
 
 _DEEPEST = 4
@@ -22,14 +22,8 @@ def shaped(state: State, body: Json, expand: Sequence[str], now: int, *, strict:
     Raises
     ------
     StripeRefusalError
-        A path deeper than four levels, or (strict) one that cannot be expanded.
+        A path that cannot be expanded, when strict.
     """
-    for path in expand:
-        if path.count(".") >= _DEEPEST:
-            raise StripeRefusalError(
-                f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}",
-                param="expand",
-            )
     walk = _Walk(state, frozenset(expand), now)
     shown = walk.shown(body, "")
     for path in expand if strict else ():
@@ -38,6 +32,14 @@ def shaped(state: State, body: Json, expand: Sequence[str], now: int, *, strict:
             raise StripeRefusalError(f"This property cannot be expanded ({path}).", param="expand")
     assert isinstance(shown, dict)
     return shown
+
+
+def refuse_too_deep(expand: Sequence[str]) -> None:
+    """Refuse a path of more than four levels, before anything is changed."""
+    for path in expand:
+        if path.count(".") >= _DEEPEST:
+            message = f"You cannot expand more than {_DEEPEST} levels of a property. Property: {path}"
+            raise invalid_parameter(message, "expand")
 
 
 class _Walk:
@@ -70,8 +72,9 @@ class _Walk:
         if path in self._wanted and path in self.seen and isinstance(value, str):
             render = self._renderers.get(value.partition("_")[0])
             if render is None:
-                raise StripeRefusalError(f"This property cannot be expanded ({path}).", param="expand")
-            value = render(value)
+                self.seen.discard(path)
+            else:
+                value = render(value)
         return self.shown(value, path)
 
 

@@ -1,5 +1,6 @@
 """The calls on subscriptions: POST, GET and DELETE /v1/subscriptions."""
 
+import copy
 from decimal import Decimal
 
 from local.stripe_simulator import customers, invoicing, subscriptions
@@ -165,16 +166,17 @@ def _bill_first_period(state: State, subscription: Subscription, wanted: Paramet
 
 
 def _apply(subscription: Subscription, wanted: Parameters) -> None:
+    method = wanted.get("collection_method", subscription.collection_method)
+    if method == "send_invoice" and wanted.get("days_until_due", subscription.days_until_due) is None:
+        raise StripeRefusalError(
+            "You must specify `days_until_due` when `collection_method` is `send_invoice`.",
+            param="days_until_due",
+        )
     for name in ("cancel_at_period_end", "collection_method", "days_until_due", "description"):
         if name in wanted:
             setattr(subscription, name, wanted[name])
     if "metadata" in wanted:
         subscription.metadata = merged_metadata(subscription.metadata, wanted["metadata"])
-    if subscription.collection_method == "send_invoice" and subscription.days_until_due is None:
-        raise StripeRefusalError(
-            "You must specify `days_until_due` when `collection_method` is `send_invoice`.",
-            param="days_until_due",
-        )
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
@@ -188,8 +190,13 @@ def _update(state: State, asked: Asked) -> Json:
         raise not_imitated(
             "changing items with proration; pass proration_behavior=none", "proration_behavior"
         )
-    change_items(state, subscription, changes or [], asked.now)
-    _apply(subscription, asked.parameters)
+    items_before = copy.deepcopy(subscription.items)
+    try:
+        change_items(state, subscription, changes or [], asked.now)
+        _apply(subscription, asked.parameters)
+    except StripeRefusalError:
+        subscription.items = items_before
+        raise
     answer = subscriptions.rendered(state, subscription)
     record(state, "customer.subscription.updated", answer, asked.now, asked)
     return answer

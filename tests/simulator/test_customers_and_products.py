@@ -119,6 +119,14 @@ def test_ids_are_expanded_on_request(client: stripe.StripeClient) -> None:
     assert price.product.name == "Fee"
 
 
+def test_a_path_too_deep_is_refused_before_anything_is_made(client: stripe.StripeClient) -> None:
+    """A call that is refused for its expand parameter has made nothing."""
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.customers.create({"name": "Acme", "expand": ["a.b.c.d.e"]})
+
+    assert client.v1.customers.list().data == []
+
+
 @pytest.mark.parametrize("path", ["data.nothing", "data.id.id.id.id", "data.id"])
 def test_what_cannot_be_expanded_is_refused(client: stripe.StripeClient, path: str) -> None:
     """A path that is not there, too deep, or no reference is refused."""

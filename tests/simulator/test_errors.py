@@ -38,6 +38,13 @@ def test_a_restricted_key_is_taken(simulator: RunningSimulator) -> None:
     assert restricted.v1.customers.list().data == []
 
 
+def test_a_live_key_makes_nothing_live(simulator: RunningSimulator) -> None:
+    """Any secret key is good, and everything is of test mode."""
+    live = stripe.StripeClient("sk_live_1", base_addresses={"api": simulator.url})
+
+    assert live.v1.customers.create({"name": "Acme"}).livemode is False
+
+
 def test_no_key_is_refused(simulator: RunningSimulator) -> None:
     """A call without a bearer token gets a 401 in Stripe's shape."""
     answer = httpx.get(f"{simulator.url}/v1/customers", trust_env=False)

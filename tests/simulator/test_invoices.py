@@ -78,6 +78,29 @@ def test_amounts_are_rounded_half_up_once_a_line(client: stripe.StripeClient, sh
     assert preview.lines.data[2].amount == 2
 
 
+def test_a_negative_total_bills_as_zero(client: stripe.StripeClient, shop: Shop) -> None:
+    """Values below zero count, and an invoice never pays usage back."""
+    subscription = shop.subscribe()
+    shop.use("-5", timestamp=NOON)
+    assert shop.total(NOON, NOON + HOUR) == -5.0
+
+    preview = client.v1.invoices.create_preview({"subscription": subscription.id})
+    assert _lines(preview)[1:] == [(shop.metered_price, Decimal(0), 0)]
+
+
+def test_lines_are_described_with_their_tier_and_price(client: stripe.StripeClient, shop: Shop) -> None:
+    """People can read what a line is for."""
+    subscription = shop.subscribe()
+    shop.use("12.5")
+    preview = client.v1.invoices.create_preview({"subscription": subscription.id})
+
+    assert [line.description for line in preview.lines.data] == [
+        "1 \N{MULTIPLICATION SIGN} Starter (at $29.00 / month)",
+        "10 \N{MULTIPLICATION SIGN} MQTT traffic (Tier 1 at $0.00 / month)",
+        "2.5 \N{MULTIPLICATION SIGN} MQTT traffic (Tier 2 at $0.10 / month)",
+    ]
+
+
 def test_a_preview_finds_the_customers_subscription(client: stripe.StripeClient, shop: Shop) -> None:
     """The customer is enough."""
     shop.subscribe()

@@ -244,6 +244,46 @@ def test_items_change_without_proration_alone(client: stripe.StripeClient, shop:
     }
 
 
+def test_an_added_metered_item_bills_from_then_on(
+    client: stripe.StripeClient, shop: Shop, clock: Clock
+) -> None:
+    """Usage from before an item was added is not billed; a removed item's usage never is."""
+    subscription = shop.subscribe(items=[{"price": shop.fee_price}])
+    shop.use("50", timestamp=NOON)
+    clock.advance(2 * HOUR)
+    added = client.v1.subscriptions.update(
+        subscription.id, {"items": [{"price": shop.metered_price}], "proration_behavior": "none"}
+    )
+    shop.use("12", timestamp=NOON + 2 * HOUR)
+    item = added["items"].data[1]
+    assert (item.current_period_start, item.current_period_end) == (
+        NOON + 2 * HOUR,
+        instant("2026-04-10T12:00"),
+    )
+    assert client.v1.invoices.create_preview({"subscription": subscription.id}).total == 2920
+
+    client.v1.subscriptions.update(
+        subscription.id, {"items": [{"id": item.id, "deleted": True}], "proration_behavior": "none"}
+    )
+    assert client.v1.invoices.create_preview({"subscription": subscription.id}).total == 2900
+
+
+def test_a_refused_update_changes_nothing(client: stripe.StripeClient, shop: Shop) -> None:
+    """When one of several changes is refused, none is made."""
+    subscription = shop.subscribe()
+    fee = subscription["items"].data[0]
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.subscriptions.update(
+            subscription.id,
+            {
+                "items": [{"id": fee.id, "deleted": True}, {"price": "price_none"}],
+                "proration_behavior": "none",
+            },
+        )
+
+    assert len(client.v1.subscriptions.retrieve(subscription.id)["items"].data) == 2
+
+
 def test_cancelling_without_invoice_now_loses_the_usage(
     client: stripe.StripeClient, shop: Shop, clock: Clock
 ) -> None:
