@@ -122,9 +122,6 @@ def period_for(customer: Customer, stored: Iterable[BillingPeriod], hour: dateti
     if customer.anchor is None:
         return BillingPeriod.of(customer, Period.calendar_month(hour))
     span = Period.anchored(customer.anchor, hour)
-    if not span.has_hour(hour):
-        following = Period.anchored(customer.anchor, span.end)
-        span = following if following.has_hour(hour) else span
     return BillingPeriod.of(customer, span) if span.has_hour(hour) else None
 
 
