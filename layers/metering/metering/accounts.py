@@ -76,11 +76,15 @@ class Instance(_Record):
 
 
 class BillingPeriod(_Record):
-    """A period's snapshot: bounds, plan version and overrides, and once final what was invoiced."""
+    """A period's snapshot: bounds, plan version and overrides, and once final what was invoiced.
+
+    ``nominal_end`` is set where the period was cut short: averages are still over the whole interval.
+    """
 
     start: Instant
     end: Instant
     first: bool = False
+    nominal_end: Instant | None = None
     plan: str
     override: Override = Override()
     state: PeriodState = PeriodState.OPEN
@@ -92,7 +96,7 @@ class BillingPeriod(_Record):
     @property
     def span(self) -> Period:
         """The period as the core's arithmetic knows it."""
-        return Period(self.start, self.end, self.first)
+        return Period(self.start, self.end, self.first, self.nominal_end)
 
     def terms(self, catalog: Catalog) -> Terms:
         """What the customer pays in this period."""

@@ -19,22 +19,27 @@ class Period:
     """One billing period ``[start, end)``.
 
     ``first`` marks a customer's first period, to which the hour that contains its start belongs as well.
+    ``nominal_end`` is where a period would have ended that was cut short, by a cancellation at once or a new
+    billing anchor.
     """
 
     start: datetime
     end: datetime
     first: bool = False
+    nominal_end: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is not UTC or self.end.tzinfo is not UTC:
             raise ValueError("a period's bounds must be in UTC")
         if self.start >= self.end:
             raise ValueError(f"a period must end after it starts: {self.start} .. {self.end}")
+        if self.nominal_end is not None and self.nominal_end < self.end:
+            raise ValueError(f"a period cannot be cut after its end: {self.nominal_end} .. {self.end}")
 
     @property
     def seconds(self) -> int:
         """Length of the nominal period: what an average is divided by. Periods are never shortened."""
-        return (self.end - self.start) // SECOND
+        return ((self.nominal_end or self.end) - self.start) // SECOND
 
     @property
     def first_hour(self) -> datetime:

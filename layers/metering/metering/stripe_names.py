@@ -5,25 +5,57 @@ page "stripe", sections "The protocol" and "Setting up".
 """
 
 import hashlib
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from metering.catalog import Price, Terms
 from metering.contract import canonical_json
 from metering.rating import BASE_FEE
 
 CENTS = 100
+_PREFIX = "zemfyre_"
 _FINGERPRINT = 10
+_IDENTIFIER = re.compile(
+    r"(?P<customer>[A-Za-z0-9_-]{1,40})\.(?P<meter>[a-z0-9_]{1,40})\.(?P<hour>\d{8}T\d{2})\.(?P<number>\d{1,9})"
+)
+
+
+class EventName(NamedTuple):
+    """What a meter event's identifier says: whose contribution of which hour, under which number."""
+
+    customer_id: str
+    meter: str
+    hour: datetime
+    number: int
 
 
 def event_name(meter: str) -> str:
     """Return the event name of a meter; Stripe has one meter for each."""
-    return f"zemfyre_{meter}"
+    return f"{_PREFIX}{meter}"
+
+
+def meter_of_event_name(name: str) -> str | None:
+    """Return the meter that an event name is of; None when it is none of ours."""
+    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
 
 
 def event_identifier(customer_id: str, meter: str, hour: datetime, number: int) -> str:
     """Return a meter event's identifier: it stands for one value of one hour for ever."""
     return f"{customer_id}.{meter}.{hour:%Y%m%dT%H}.{number}"
+
+
+def read_identifier(identifier: str) -> EventName | None:
+    """Read what `event_identifier` wrote, also where a slash and more follow it; None for any other text."""
+    match = _IDENTIFIER.fullmatch(identifier.partition("/")[0])
+    if match is None:
+        return None
+    try:
+        hour = datetime.strptime(match["hour"], "%Y%m%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return EventName(match["customer"], match["meter"], hour, int(match["number"]))
 
 
 def base_lookup_key(customer_id: str, terms: Terms, plan_fee: Decimal | str) -> str:
