@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+import boto3
 import psycopg
 import pytest
 
@@ -128,3 +129,28 @@ def test_the_process_id_of_a_program_that_does_not_run_is_an_error(tmp_path: Pat
     """Nobody kills a process by a number that once belonged to a program of ours."""
     with pytest.raises(ServiceError, match="not running"):
         _ = Mosquitto(tmp_path / "mosquitto").pid
+
+
+def test_dynamodb_starts_with_no_tables_every_time(tmp_path: Path) -> None:
+    """The tables are in memory: a restart is a clean slate."""
+    table = {
+        "TableName": "hours",
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    with DynamoDbLocal(tmp_path / "dynamodb") as started:
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=started.url,
+            region_name="eu-central-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+        )
+        client.create_table(**table)
+        before = client.list_tables()["TableNames"]
+        started.restart(kill=True)
+        after = client.list_tables()["TableNames"]
+        client.close()
+
+    assert (before, after) == (["hours"], [])

@@ -1,0 +1,85 @@
+"""The registry of sources: what the settings enable, and nothing else."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from agent.collectors import TwoSourcesError, enabled
+from agent.observation import Collector, Moment, Observation
+from agent.settings import Settings
+from local.environment import scrubbed
+
+
+class Plugin:
+    """A source from outside the package: tells back the options it was made with."""
+
+    valid_for_seconds = 45
+
+    def __init__(self, options: dict[str, str], now: Callable[[], Moment]) -> None:
+        self.name = options["name"]
+        self.metrics = frozenset({options["metric"]})
+        self._now = now
+
+    def collect(self) -> Observation:
+        """A level of 1."""
+        return Observation(self._now(), None, gauges=dict.fromkeys(self.metrics, 1))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def settings(**sections: object) -> Settings:
+    """Settings with these sources only."""
+    return Settings.model_validate(sections)
+
+
+def plugin(name: str, metric: str) -> dict[str, str]:
+    """A plugin's table in the configuration."""
+    return {"factory": f"{__name__}:Plugin", "name": name, "metric": metric}
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes this file importable by its name, as an installed plugin's module is."""
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Plugin.__module__])
+
+
+def test_a_source_without_settings_is_not_made(moment: Callable[[], Moment]) -> None:
+    """Enabling a source is giving it settings."""
+    made = enabled(settings(mosquitto={"host": "127.0.0.1"}), moment)
+
+    assert [collector.name for collector in made] == ["mqtt"]
+
+
+def test_a_library_is_loaded_only_for_an_enabled_source() -> None:
+    """An agent that reads the broker alone does not pay the memory of PostgreSQL's library."""
+    program = (
+        "import sys; from agent.collectors import enabled; from agent.settings import load;"
+        "from agent.clock import MachineClock;"
+        "enabled(load({'MQTT_HOST': '127.0.0.1'}), MachineClock().moment);"
+        "print('paho' in sys.modules, 'psycopg' in sys.modules)"
+    )
+
+    printed = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=scrubbed({})
+    ).stdout
+
+    assert printed.split() == ["True", "False"]
+
+
+def test_a_source_of_another_package_is_made_by_its_factory(moment: Callable[[], Moment]) -> None:
+    """A table in the configuration is enough for a source that this package does not know."""
+    made: list[Collector] = enabled(settings(source={"lamps": plugin("lamps", "lamps_lit")}), moment)
+
+    assert made[0].collect().gauges == {"lamps_lit": 1}
+
+
+@pytest.mark.parametrize(("name", "metric"), [("lamps", "postgres_rows"), ("postgres", "lamps_lit")])
+def test_two_sources_for_one_field_are_refused(moment: Callable[[], Moment], name: str, metric: str) -> None:
+    """A metric that two sources count, or a name that two carry, would be billed twice."""
+    both = settings(postgres={"dsn": "host=127.0.0.1"}, source={"lamps": plugin(name, metric)})
+
+    with pytest.raises(TwoSourcesError, match="enable one of them"):
+        enabled(both, moment)
