@@ -1,0 +1,292 @@
+"""Alerts: what a customer is told when its usage nears a limit or an instance falls silent.
+
+Pure: quantities, forecasts and last reports in, alerts out. Whether an alert was told before is the table's
+business (`metering.tables.alerts`): its key says what it is about, so the same crossing is always the same
+alert. Source: design page "billing", section "Alerts".
+
+Invariants, each with a test in ``tests/unit/test_alerts.py``: an unlimited meter never alerts; an alert's id
+depends on neither the moment nor the quantity; nothing is told of a threshold that was not reached.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from metering import alert_texts
+from metering.accounts import BillingPeriod, Customer
+from metering.billable import EXACT
+from metering.catalog import Catalog, Meter, MeterName, Price, Terms
+from metering.contract import Id, Instant, format_instant
+from metering.periods import hour_of
+from metering.rating import invoice_total, rate
+
+SILENT_AFTER = timedelta(hours=3)
+"""An instance whose newest report covers nothing younger than this is silent."""
+
+PERCENT = 100
+_BUDGET = "_budget"
+"""In a key, the place of the meter; no meter's name begins so."""
+
+
+class Kind(StrEnum):
+    """What an alert is about."""
+
+    USAGE = "usage"
+    """A percentage of an allowance is used."""
+    OVERAGE = "overage"
+    """The first unit beyond the allowance."""
+    FORECAST = "forecast"
+    """At the present pace the allowance will not last."""
+    BUDGET = "budget"
+    """The estimated invoice has reached a percentage of the customer's own budget."""
+    BUDGET_FORECAST = "budget_forecast"
+    """At the present pace the invoice will reach the budget."""
+    SILENT = "silent"
+    """An instance has stopped reporting."""
+    BACK = "back"
+    """An instance that was silent reports again."""
+
+
+class Alert(BaseModel):
+    """One alert of one customer, with the text for people.
+
+    ``period`` is the start of the period it is about, ``threshold`` a percentage; ``instance_id`` and
+    ``last_hour`` (the hour of the last report before the silence) belong to silence. ``at`` is when it arose.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    customer_id: Id
+    kind: Kind
+    period: Instant | None = None
+    meter: MeterName | None = None
+    threshold: int | None = None
+    instance_id: Id | None = None
+    last_hour: Instant | None = None
+    message: str
+    at: Instant
+
+    @property
+    def key(self) -> str:
+        """What the alert is about, within its customer: the same crossing always has the same key."""
+        if self.period is None:
+            assert self.last_hour is not None
+            return f"{self.kind}#{self.instance_id}#{format_instant(self.last_hour)}"
+        match self.kind:
+            case Kind.USAGE | Kind.BUDGET:
+                threshold = f"{self.threshold}"
+            case Kind.BUDGET_FORECAST:
+                threshold = Kind.FORECAST
+            case _:
+                threshold = self.kind
+        return f"{format_instant(self.period)}#{self.meter or _BUDGET}#{threshold}"
+
+    @property
+    def alert_id(self) -> str:
+        """The id by which receivers know that they have seen an alert before."""
+        return f"{self.customer_id}#{self.key}"
+
+
+class LastReport(NamedTuple):
+    """An instance's newest report: its hour, and until when it observed."""
+
+    hour: datetime
+    until: datetime
+
+
+class _Standing(NamedTuple):
+    """Where a meter stands: what is used, and what it will be; None is too early to tell."""
+
+    used: Decimal
+    forecast: Decimal | None
+
+
+def has_limits(customer: Customer, terms: Terms) -> bool:
+    """Tell whether anything a customer uses in a period could raise an alert."""
+    return customer.budget is not None or not all(price.unlimited for price in terms.meters.values())
+
+
+def usage_alerts(
+    customer: Customer,
+    billing: BillingPeriod,
+    catalog: Catalog,
+    used: Mapping[str, Decimal],
+    forecasts: Mapping[str, Decimal | None],
+    now: datetime,
+) -> list[Alert]:
+    """Return an alert for every threshold that a period's usage or forecast has reached.
+
+    Parameters
+    ----------
+    customer
+        Whose thresholds (percentages) and budget (dollars, before discounts and tax) count.
+    billing, catalog
+        The period, its plan, and the meters' names and units.
+    used, forecasts
+        Each meter's billable quantity and its forecast, in its unit; a forecast of None is too early to tell.
+    now
+        When the alerts arise.
+    """
+    terms = billing.terms(catalog)
+    at = now.replace(microsecond=0)
+    alerts = [
+        Alert(
+            customer_id=customer.customer_id,
+            kind=kind,
+            period=billing.start,
+            meter=meter,
+            threshold=threshold,
+            message=message,
+            at=at,
+        )
+        for meter in catalog.meters
+        for kind, threshold, message in _of_meter(
+            catalog.meters[meter],
+            terms.meters[meter],
+            _Standing(used.get(meter, Decimal(0)), forecasts.get(meter)),
+            customer.thresholds,
+            alert_texts.Context(terms.label, billing.end, catalog.currency),
+        )
+    ]
+    alerts += [
+        Alert(
+            customer_id=customer.customer_id,
+            kind=kind,
+            period=billing.start,
+            threshold=threshold,
+            message=message,
+            at=at,
+        )
+        for kind, threshold, message in _of_budget(
+            customer,
+            terms,
+            used,
+            forecasts,
+            alert_texts.Context(terms.label, billing.end, catalog.currency),
+        )
+    ]
+    return alerts
+
+
+def silence_alerts(
+    customer: str,
+    instances: Iterable[str],
+    newest: Mapping[str, LastReport],
+    silences: Mapping[str, datetime],
+    now: datetime,
+) -> list[Alert]:
+    """Return an alert for every instance that has fallen silent, and for every one that is back.
+
+    Parameters
+    ----------
+    customer, instances
+        The customer's instances that have a key. One that never reported is not silent: it has not begun.
+    newest
+        Each instance's newest report, as far back as was looked.
+    silences
+        The silences already told and not yet over: instance to the hour of the last report before.
+    now
+        The present.
+
+    Notes
+    -----
+    While an instance is known to be silent, old hours that it brings late start no second silence.
+    """
+    alerts: list[Alert] = []
+    for instance in sorted(instances):
+        last = newest.get(instance)
+        if last is None:
+            continue
+        silent, known = last.until < now - SILENT_AFTER, silences.get(instance)
+        if silent and known is None:
+            alerts.append(
+                Alert(
+                    customer_id=customer,
+                    kind=Kind.SILENT,
+                    instance_id=instance,
+                    last_hour=last.hour,
+                    message=alert_texts.silent(instance, last.until),
+                    at=now.replace(microsecond=0),
+                )
+            )
+        elif not silent and known is not None:
+            alerts.append(
+                Alert(
+                    customer_id=customer,
+                    kind=Kind.BACK,
+                    instance_id=instance,
+                    last_hour=known,
+                    message=alert_texts.back(instance, known),
+                    at=now.replace(microsecond=0),
+                )
+            )
+    return alerts
+
+
+def may_be_silent(last_hour: datetime, now: datetime) -> bool:
+    """Tell whether an instance could be silent whose newest report is of that hour.
+
+    Only then is it worth reading until when that report observed.
+    """
+    return last_hour <= hour_of(now - SILENT_AFTER)
+
+
+def open_silences(told: Iterable[Alert]) -> dict[str, datetime]:
+    """Return the silences that have been told and are not over: instance to its last hour before."""
+    begun: dict[str, datetime] = {}
+    over: dict[str, set[datetime]] = {}
+    for alert in told:
+        if alert.instance_id is None or alert.last_hour is None:
+            continue
+        if alert.kind is Kind.SILENT:
+            begun[alert.instance_id] = max(begun.get(alert.instance_id, alert.last_hour), alert.last_hour)
+        else:
+            over.setdefault(alert.instance_id, set()).add(alert.last_hour)
+    return {instance: hour for instance, hour in begun.items() if hour not in over.get(instance, ())}
+
+
+def _of_meter(
+    meter: Meter, price: Price, standing: _Standing, percentages: Iterable[int], context: alert_texts.Context
+) -> Iterator[tuple[Kind, int | None, str]]:
+    included, units, projected = price.included, standing.used, standing.forecast
+    if included is None or price.overage is None:
+        return
+    # Of nothing included there is no share; the first unit is told as overage.
+    for percent in _reached(units, included, percentages) if included else ():
+        yield Kind.USAGE, percent, alert_texts.usage(meter, units, included, percent, context)
+    if units > included:
+        yield Kind.OVERAGE, None, alert_texts.overage(meter, included, price.overage, context)
+    if projected is not None and units < included <= projected:
+        yield Kind.FORECAST, PERCENT, alert_texts.forecast(meter, projected, included, context)
+
+
+def _of_budget(
+    customer: Customer,
+    terms: Terms,
+    used: Mapping[str, Decimal],
+    forecasts: Mapping[str, Decimal | None],
+    context: alert_texts.Context,
+) -> Iterator[tuple[Kind, int, str]]:
+    budget = customer.budget
+    if budget is None:
+        return
+    total = invoice_total(rate(used, terms))
+    for percent in _reached(total, budget, customer.thresholds):
+        yield Kind.BUDGET, percent, alert_texts.budget(total, budget, percent, context)
+    known = {meter: value for meter, value in forecasts.items() if value is not None}
+    if len(known) == len(forecasts) and total < budget <= (projected := invoice_total(rate(known, terms))):
+        yield Kind.BUDGET_FORECAST, PERCENT, alert_texts.budget_forecast(projected, budget, context)
+
+
+def _reached(used: Decimal, limit: Decimal, percentages: Iterable[int]) -> list[int]:
+    """Return the percentages of the limit that are reached, each once, in order; by nothing, none is."""
+    share = EXACT.multiply(used, Decimal(PERCENT))
+    return [
+        percent
+        for percent in sorted(set(percentages))
+        if used and share >= EXACT.multiply(limit, Decimal(percent))
+    ]
