@@ -55,6 +55,10 @@ class Observation:
     ``counters`` are cumulative totals; ``gauges`` are levels. ``absent_is_zero`` names metrics whose series
     start at 0 on first use; ``wide32`` those that wrap at 2^32; ``flags`` are remarks that the report carries
     for this source ("lower_bound", ...). ``identity`` may be absent only where there are no counters.
+
+    ``own`` is everything this process's watching has caused in each total of the source's present life, be it
+    in the total yet or not. A collector takes off what the totals hold of it; what a former process caused,
+    the engine takes off, since it alone remembers.
     """
 
     at: Moment
@@ -64,6 +68,7 @@ class Observation:
     absent_is_zero: frozenset[str] = frozenset()
     wide32: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
+    own: Mapping[Series, int] = field(default_factory=dict)
 
 
 class SourceError(Exception):

@@ -6,6 +6,7 @@ sections "Counting rules" and "Journal".
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
@@ -20,6 +21,8 @@ from agent.observation import Identity, Moment, Observation, Series, SourceError
 MAX_HOURS_BACK = 400 * 24
 """Empty hours are not made up beyond the reports' retention: the service would refuse them."""
 
+_PER_SERIES = ("values", "own", "former")
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
@@ -27,7 +30,8 @@ class SourceState:
 
     ``told_at`` is when it last told who it is (an observation of levels alone need not), with its service
     time; ``covered_until_ms`` is how far it counts as covered; ``run`` is the agent's start that made the
-    last observation: a later one has a gap to catch up.
+    last observation: a later one has a gap to catch up. ``own`` is what that run's watching had caused in
+    the source's totals by then, ``former`` what earlier runs had, in the same life of the source.
     """
 
     at: Moment
@@ -41,11 +45,14 @@ class SourceState:
     identity: Identity | None = None
     values: dict[Series, int] = field(default_factory=dict)
     levels: dict[str, Level] = field(default_factory=dict)
+    own: dict[Series, int] = field(default_factory=dict)
+    former: dict[Series, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The state as the journal keeps it."""
-        fields = asdict(replace(self, values={}, identity=None))
-        fields["values"] = [[series.metric, series.part, value] for series, value in self.values.items()]
+        fields = asdict(replace(self, values={}, own={}, former={}, identity=None))
+        for name in _PER_SERIES:
+            fields[name] = [[s.metric, s.part, value] for s, value in getattr(self, name).items()]
         if self.identity is not None:
             started = self.identity.started
             fields["identity"] = [
@@ -60,7 +67,8 @@ class SourceState:
         """The state as the journal kept it."""
         fields: dict[str, Any] = json.loads(text)
         fields["at"], fields["told_at"] = Moment(**fields["at"]), Moment(**fields["told_at"])
-        fields["values"] = {Series(metric, part): value for metric, part, value in fields["values"]}
+        for name in _PER_SERIES:
+            fields[name] = {Series(metric, part): value for metric, part, value in fields[name]}
         fields["levels"] = {metric: Level(**level) for metric, level in fields["levels"].items()}
         if fields["identity"] is not None:
             exact, started, uptime = fields["identity"]
@@ -202,6 +210,8 @@ class Tally:
         except SourceError as error:
             self.fail(Failure(reading.name, error.status, str(error)))
             return Verdict.UNDECIDED
+        former = self._former(state, verdict)
+        observation = replace(observation, counters=_less(observation.counters, former))
         counted = count(verdict, state.values if state else {}, observation)
         entry = self.hour.source(reading.name)
         entry.status, entry.detail = "ok", None
@@ -223,8 +233,25 @@ class Tally:
             identity=observation.identity or (state.identity if state else None),
             values=dict(counted.values),
             levels=self._read_levels(reading, state),
+            own=dict(observation.own),
+            former=former,
         )
         return verdict
+
+    def _former(self, state: SourceState | None, verdict: Verdict) -> dict[Series, int]:
+        """What watchers of earlier runs caused in the totals of the source's present life.
+
+        The run that watches now takes off its own; what a killed one caused after its last observation
+        nobody can know.
+        """
+        if state is None or verdict is not Verdict.SAME:
+            return {}
+        if state.run == self.run:
+            return state.former
+        return {
+            series: state.former.get(series, 0) + state.own.get(series, 0)
+            for series in state.former.keys() | state.own.keys()
+        }
 
     def _judge(self, reading: Reading, state: SourceState | None) -> Verdict:
         now = reading.observation.identity
@@ -280,6 +307,10 @@ class Tally:
                     for metric, level in state.levels.items()
                 },
             )
+
+
+def _less(counters: Mapping[Series, int], former: Mapping[Series, int]) -> dict[Series, int]:
+    return {series: max(0, value - former.get(series, 0)) for series, value in counters.items()}
 
 
 def _note_catch_up(entry: SourceHour, amounts: Any, gap_from_ms: int) -> None:

@@ -156,6 +156,7 @@ class BrokerTotals:
             # The watcher is one of the clients.
             gauges={} if self._connected is None else {"mqtt_connections": max(0, self._connected - 1)},
             flags=frozenset({"lower_bound"}) if self._misses_messages() else frozenset(),
+            own={Series(METRICS[name]): _part(name, self._earlier + self._own) for name in self._totals},
         )
 
     def _lives(self, now: _Life) -> None:
@@ -166,7 +167,7 @@ class BrokerTotals:
 
     def _hand_over(self, name: str) -> int:
         total = self._totals[name]
-        less = _less(total.value, name, total.own + self._earlier)
+        less = total.value - _part(name, total.own + self._earlier)
         self._handed[name] = max(less, self._handed.get(name, 0))
         return self._handed[name]
 
@@ -177,18 +178,19 @@ class BrokerTotals:
         )
 
 
-def _less(value: int, name: str, own: Own) -> int:
+def _part(name: str, own: Own) -> int:
+    """What of a watcher's own a total counts."""
     match name:
         case "bytes/sent":
-            return value - own.bytes_sent
+            return own.bytes_sent
         case "bytes/received":
-            return value - own.bytes_received
+            return own.bytes_received
         case "publish/bytes/sent":
-            return value - own.payload_bytes_sent
+            return own.payload_bytes_sent
         case "publish/messages/sent":
-            return value - own.messages_sent
+            return own.messages_sent
         case _:
-            return value
+            return 0
 
 
 def _same_life(last: _Life, now: _Life) -> bool:

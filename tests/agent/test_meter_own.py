@@ -1,0 +1,76 @@
+"""What the agent's own watching adds to a source's totals is taken off, over all its runs."""
+
+from datetime import UTC, datetime
+
+from agent.clock import hour_of
+from agent.hour import Hour
+from agent.observation import Identity, Moment, Observation, Series
+from agent.tally import Reading, SourceState, Tally
+
+SENT = Series("mqtt_bytes_sent")
+NOON_MS = hour_of(1_795_348_800_000)
+
+
+def observed(second: int, total: int, held: int, own: int, uptime: int) -> Reading:
+    """A round: the broker's total, what it holds of this run's watching, and all that watching caused."""
+    return Reading(
+        name="mqtt",
+        observation=Observation(
+            at=Moment("boot", second * 10**9, second * 10**9),
+            identity=Identity(uptime_seconds=uptime),
+            counters={SENT: total - held},
+            own={SENT: own},
+        ),
+        at_ms=NOON_MS + second * 1000,
+        wall=datetime.fromtimestamp(NOON_MS // 1000 + second, UTC),
+        valid_for_ms=45_000,
+        known=True,
+    )
+
+
+def next_run(tally: Tally) -> Tally:
+    """The journal as the next start of the agent finds it."""
+    kept = {name: SourceState.from_json(state.to_json()) for name, state in tally.sources.items()}
+    return Tally(tally.run + 1, tally.now_ms, Hour.from_json(tally.hour.to_json()), kept)
+
+
+def counted(*runs: list[Reading]) -> int:
+    """The hour's amount after these runs of the agent."""
+    tally = Tally(0, NOON_MS, Hour(NOON_MS))
+    for readings in runs:
+        tally = next_run(tally)
+        for reading in readings:
+            tally.take(reading)
+    return tally.hour.counters["mqtt_bytes_sent"]
+
+
+def test_a_new_run_takes_off_what_the_former_one_caused() -> None:
+    """1,000 bytes of clients, 300 + 40 + 500 of two runs' own: 1,000 are counted."""
+    first = [observed(1, 300, 300, 340, 100)]
+    second = [observed(9, 1_000 + 340 + 500, 500, 540, 108)]
+
+    assert 1_000 == counted(first, second)
+
+
+def test_a_third_run_takes_off_both_former_ones() -> None:
+    """Own bytes add up over runs of one life of the broker."""
+    first = [observed(1, 300, 300, 340, 100)]
+    second = [observed(9, 340 + 500, 500, 540, 108)]
+    third = [observed(20, 340 + 540 + 200 + 77, 200, 240, 119)]
+
+    assert 77 == counted(first, second, third)
+
+
+def test_a_restarted_broker_holds_nothing_of_former_runs() -> None:
+    """Its totals began at 0 after they had ended."""
+    first = [observed(1, 300, 300, 340, 100)]
+    second = [observed(9, 50 + 200, 200, 240, 3)]
+
+    assert 50 == counted(first, second)
+
+
+def test_one_run_takes_off_its_own_only_once() -> None:
+    """Within a run the collector has taken it off already."""
+    run = [observed(1, 300, 300, 340, 100), observed(3, 340 + 10 + 25, 350, 390, 102)]
+
+    assert 25 == counted(run)
