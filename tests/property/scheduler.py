@@ -3,7 +3,8 @@
 An actor is plain code in a thread of its own. It runs only while it holds the baton: at each call of the
 client it hands the baton back and waits. So whatever the actors do between two calls is atomic, every
 interleaving of calls can be had, and the same choices give the same run. An actor may also be killed in place
-of a call, as a process is: nothing of it runs any more, and nothing is undone.
+of a call, as a process is: nothing it had in hand is done or undone. It may catch `Killed` outside all of its
+work and begin anew, as a process that is started again.
 """
 
 import threading
@@ -15,8 +16,12 @@ from tests.fakes.dynamodb import Call, FakeDynamoDb
 _BATON_SECONDS = 60
 
 
-class Killed(BaseException):  # noqa: N818  no error: not even `except Exception` may hold it up
-    """Unwinds an actor that was killed."""
+class Killed(BaseException):
+    """Unwinds an actor that was killed; no `except Exception` holds it up."""
+
+
+class _Stopped(BaseException):
+    """Unwinds an actor because the run is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class _Actor:
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     thread: threading.Thread | None = None
     dies: bool = False
+    stopped: bool = False
     over: bool = False
     error: BaseException | None = None
 
@@ -57,7 +63,7 @@ class Scheduler:
             Whatever the first failing program or ``watch`` raised.
         """
         actors = [_Actor(name, program) for name, program in programs.items()]
-        self.client.before = self._step
+        outside, self.client.before = self.client.before, self._step
         try:
             for actor in actors:
                 actor.thread = threading.Thread(target=self._live, args=(actor,), daemon=True)
@@ -66,7 +72,7 @@ class Scheduler:
         finally:
             for actor in actors:
                 self._end(actor)
-            del self.client.before
+            self.client.before = outside
 
     def _turns(self, actors: list[_Actor], choices: Iterator[Choice]) -> None:
         turn = 0
@@ -87,18 +93,19 @@ class Scheduler:
             raise TimeoutError(f"{actor.name} makes no call and does not end")
 
     def _end(self, actor: _Actor) -> None:
-        while not actor.over:
-            self._move(actor, dies=True)
+        actor.stopped = True
+        if not actor.over:
+            self._move(actor, dies=False)
         if actor.thread is not None:
             actor.thread.join()
 
     def _live(self, actor: _Actor) -> None:
         actor.go.acquire()
         try:
-            if not actor.dies:
+            if not actor.stopped:
                 actor.program()
-        except Killed:
-            self.trace.append(f"{actor.name} dies")
+        except (Killed, _Stopped):
+            self.trace.append(f"{actor.name} is gone")
         except BaseException as error:  # noqa: BLE001  handed to the run, which raises it
             actor.error = error
         finally:
@@ -110,6 +117,9 @@ class Scheduler:
         assert actor is not None
         self._baton.release()
         actor.go.acquire()
+        if actor.stopped:
+            raise _Stopped
         if actor.dies:
+            self.trace.append(f"{actor.name}: killed before {call.operation} {call.table} {call.key}")
             raise Killed
         self.trace.append(f"{actor.name}: {call.operation} {call.table} {call.key}")
