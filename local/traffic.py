@@ -83,6 +83,11 @@ class Traffic:
         """What all clients exchanged so far; after `step` or `pause` the broker has counted the same."""
         return sum((client.counts for client in self._clients), self._past)
 
+    @property
+    def devices_publishing(self) -> int:
+        """How many devices send a message in each step."""
+        return len(self._names)
+
     def levels(self) -> Levels:
         """The devices and the size as the database tells them now."""
         return read_levels(self._database)

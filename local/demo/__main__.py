@@ -34,13 +34,15 @@ FOLDER = REPOSITORY / ".run" / "demo"
 STRETCH_SECONDS = 6.0
 REPORT_EVERY_SECONDS = 60
 SEED = 20261122
+LOG_WIDTH = 140
 
 
 def main() -> int:
     """Run the demo; 0 when every figure agrees, 1 when one differs or something could not run."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     once = _arguments().once
-    console = Console(highlight=False)
+    # A log keeps whole rows; a terminal has its own width.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     try:
         return _run(console, once=once)
     except (StackError, ServiceError, CommandFailedError, TooLateError, InvocationFailedError) as error:
@@ -147,8 +149,8 @@ def _compare(
     """Print both tables and the verdict; return the number of differences."""
     client = stripe.StripeClient(STRIPE_API_KEY, base_addresses={"api": simulator.url})
     period = books.customers.periods(CUSTOMER_ID)[0].span
-    metrics = metric_rows(truth, books, covered_span(datetime.now(UTC)))
-    meters = meter_rows(books, customer, client, stack.api_url, period)
+    metrics = metric_rows(truth, books, covered_span(datetime.now(UTC)), CUSTOMER_ID)
+    meters = meter_rows(books, customer, client, stack.api_url, period, CUSTOMER_ID)
     show_metrics(console, metrics)
     show_meters(console, meters)
     agree = [row.agrees for row in metrics] + [row.agrees for row in meters]

@@ -36,8 +36,8 @@ class DemoCustomer:
     key: str
 
 
-def make_customer(stack: Stack, stripe_url: str) -> DemoCustomer:
-    """Sync Stripe's objects, then add the customer on ``starter`` and its instance.
+def make_customer(stack: Stack, stripe_url: str, customer_id: str = CUSTOMER_ID) -> DemoCustomer:
+    """Sync Stripe's objects, then add a customer on ``starter`` and its instance.
 
     Raises
     ------
@@ -48,10 +48,10 @@ def make_customer(stack: Stack, stripe_url: str) -> DemoCustomer:
     added = _ops(
         stack,
         stripe_url,
-        *("customers", "add", CUSTOMER_ID, "--name", "Demo GmbH", "--plan", "starter"),
+        *("customers", "add", customer_id, "--name", "Demo GmbH", "--plan", "starter"),
         *("--override", json.dumps(OVERRIDE), "--json"),
     )
-    instance = _ops(stack, stripe_url, "instances", "add", CUSTOMER_ID, "--json")
+    instance = _ops(stack, stripe_url, "instances", "add", customer_id, "--json")
     return DemoCustomer(added["stripe_customer_id"], added["stripe_subscription_id"], instance["key"])
 
 

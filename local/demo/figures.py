@@ -9,7 +9,7 @@ from decimal import Decimal
 import httpx
 import stripe
 
-from local.demo.customer import CUSTOMER_ID, DemoCustomer
+from local.demo.customer import DemoCustomer
 from local.demo.settle import Books
 from local.demo.story import Truth
 from metering.billable import all_contributions
@@ -64,10 +64,12 @@ class MeterRow:
         )
 
 
-def metric_rows(truth: Truth, books: Books, span: tuple[datetime, datetime]) -> list[MetricRow]:
+def metric_rows(
+    truth: Truth, books: Books, span: tuple[datetime, datetime], customer_id: str
+) -> list[MetricRow]:
     """Compare what the sources showed with reports and hours."""
-    reports = list(books.reports.between(CUSTOMER_ID, *span))
-    hours = list(books.hours.between(CUSTOMER_ID, *span))
+    reports = list(books.reports.between(customer_id, *span))
+    hours = list(books.hours.between(customer_id, *span))
     rows = [
         MetricRow(metric, "amount", amount, _amount(metric, reports), _amount(metric, hours))
         for metric, amount in sorted(truth.exact().items())
@@ -87,13 +89,18 @@ def metric_rows(truth: Truth, books: Books, span: tuple[datetime, datetime]) -> 
 
 
 def meter_rows(
-    books: Books, customer: DemoCustomer, client: stripe.StripeClient, api_url: str, period: Period
+    books: Books,
+    customer: DemoCustomer,
+    client: stripe.StripeClient,
+    api_url: str,
+    period: Period,
+    customer_id: str,
 ) -> list[MeterRow]:
     """Compare hours, ledger and Stripe for every meter, and the base fee, of the period."""
     catalog = builtin_catalog()
-    hours = list(books.hours.between(CUSTOMER_ID, period.first_hour, period.end_hour))
+    hours = list(books.hours.between(customer_id, period.first_hour, period.end_hour))
     contributed = quantities(all_contributions(catalog, hours, period))
-    ledger = _ledger(books, {day_of(hour.start) for hour in hours})
+    ledger = _ledger(books, {day_of(hour.start) for hour in hours}, customer_id)
     invoice = _preview(client, customer)
     estimate = _estimate(api_url, customer)
     meters = {meter.event_name: meter.id for meter in client.v1.billing.meters.list({"limit": 100}).data}
@@ -127,10 +134,10 @@ def _last(metric: str, kept: Iterable[Report | Hour]) -> int:
     return levels[-1] if levels else -1
 
 
-def _ledger(books: Books, days: Iterable[date]) -> Mapping[str, Decimal]:
+def _ledger(books: Books, days: Iterable[date], customer_id: str) -> Mapping[str, Decimal]:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for day in days:
-        for (meter, _hour), entry in books.ledger.day(CUSTOMER_ID, day).entries.items():
+        for (meter, _hour), entry in books.ledger.day(customer_id, day).entries.items():
             sums[meter] += entry.value
     return sums
 

@@ -147,8 +147,9 @@ class Story:
         self._runs.possible.append((started, now + HELD_FOR + SEEN_AFTER))
 
     def _let_flow(self, seconds: float) -> None:
-        """Wait until enough messages have passed; the traffic makes about twenty steps a second."""
-        goal = self._traffic.counts.messages_sent + int(seconds / _STEP_SECONDS)
+        """Wait until the traffic has made the steps of so many seconds, about twenty a second."""
+        messages = int(seconds / _STEP_SECONDS) * self._traffic.devices_publishing
+        goal = self._traffic.counts.messages_sent + messages
         wait_until(lambda: self._traffic.counts.messages_sent >= goal, "messages to flow", 20 * seconds)
 
     def _rest(self, say: Say) -> None:

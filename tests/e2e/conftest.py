@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.stack import NO_STRIPE, Stack, running_stack
+from local.demo.processes import SimulatorProcess
+from local.stack import Stack, running_stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,9 +17,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stripe_api_base() -> str:
-    """Where the stack's stripe_report finds Stripe; nothing listens there."""
-    return NO_STRIPE
+def stripe_api_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the stack's stripe_report finds Stripe: the simulator."""
+    with SimulatorProcess(tmp_path_factory.mktemp("stripe")) as simulator:
+        yield simulator.url
 
 
 @pytest.fixture(scope="session")
