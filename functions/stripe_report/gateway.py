@@ -1,4 +1,4 @@
-"""The one place that talks to Stripe: meter events out, their fate back.
+"""Meter events out to Stripe, their fate back.
 
 Source: design page "stripe", sections "What Stripe does" and "The protocol", step 4.
 """
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -15,10 +15,13 @@ from typing import Any
 import stripe
 
 from metering.tables.ledger import PENDING, SENT
+from stripe_report.reader import Reader
 
 RETRIES = 2
 TIMEOUT_SECONDS = 10
 PARALLEL_METERS = 8
+UNANSWERED_LIMIT = 3
+"""After so many events of one meter without an answer the rest wait for the next run: Stripe is down."""
 _ALREADY_EXISTS = "An event already exists with identifier"
 _TRY_AGAIN = frozenset({401, 403, 408, 409, 429})
 
@@ -34,40 +37,46 @@ class MeterEvent:
     identifier: str
 
 
-class Gateway:
-    """Meter events and subscriptions over one Stripe client."""
+def stripe_client(api_key: str, api_base: str | None = None) -> stripe.StripeClient:
+    """Return a client with our retries and timeout; ``api_base`` in place of Stripe's own address."""
+    addresses: Any = {"base_addresses": {"api": api_base}} if api_base else {}
+    return stripe.StripeClient(
+        api_key,
+        max_network_retries=RETRIES,
+        http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+        **addresses,
+    )
 
-    def __init__(self, api_key: str, api_base: str | None = None) -> None:
-        addresses: Any = {"base_addresses": {"api": api_base}} if api_base else {}
-        self._stripe = stripe.StripeClient(
-            api_key,
-            max_network_retries=RETRIES,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
-            **addresses,
-        )
+
+class Gateway:
+    """Sends meter events over one Stripe client; ``reader`` reads through the same one."""
+
+    def __init__(self, client: stripe.StripeClient) -> None:
+        self._stripe = client
+        self._pool = ThreadPoolExecutor(PARALLEL_METERS, thread_name_prefix="meter")
+        self.reader = Reader(client)
 
     def send(self, events: Sequence[MeterEvent]) -> dict[str, str]:
-        """Send events; return each identifier's new state.
+        """Send events; return each identifier's new state, pending for those that were not tried.
 
         Stripe takes one call at a time for a customer and meter, so a meter's events go one after the other
         and meters in parallel.
         """
         ordered = sorted(events, key=lambda event: (event.event_name, event.timestamp))
         per_meter = [list(group) for _, group in groupby(ordered, key=lambda event: event.event_name)]
-        if not per_meter:
-            return {}
-        with ThreadPoolExecutor(min(len(per_meter), PARALLEL_METERS)) as pool:
-            states = list(pool.map(lambda group: {e.identifier: self._send_one(e) for e in group}, per_meter))
+        states = self._pool.map(self._send_in_turn, per_meter)
         return {identifier: state for group in states for identifier, state in group.items()}
 
-    def current_span(self, subscription_id: str) -> tuple[datetime, datetime]:
-        """Return the current period's bounds, which are on the subscription's items."""
-        subscription = self._stripe.v1.subscriptions.retrieve(subscription_id)
-        item = subscription["items"]["data"][0]
-        return (
-            datetime.fromtimestamp(item["current_period_start"], UTC),
-            datetime.fromtimestamp(item["current_period_end"], UTC),
-        )
+    def _send_in_turn(self, events: Sequence[MeterEvent]) -> dict[str, str]:
+        states = {event.identifier: PENDING for event in events}
+        unanswered = 0
+        for event in events:
+            state = self._send_one(event)
+            states[event.identifier] = state
+            unanswered += state == PENDING
+            if unanswered >= UNANSWERED_LIMIT:
+                break
+        return states
 
     def _send_one(self, event: MeterEvent) -> str:
         try:
@@ -78,8 +87,9 @@ class Gateway:
                     "timestamp": int(event.timestamp.timestamp()),
                     "identifier": event.identifier,
                 },
-                # Stripe replays a stored 500 under an old key, so each run has a fresh one.
-                {"idempotency_key": str(uuid.uuid4())},
+                # Stripe replays a stored 500 under an old key, so each run has a fresh one. It begins with
+                # the identifier, since error reports may name either.
+                {"idempotency_key": f"{event.identifier}/{uuid.uuid4()}"},
             )
         except stripe.StripeError as error:
             return fate(error)
@@ -90,10 +100,10 @@ def fate(error: stripe.StripeError) -> str:
     """Return what an error means for an event: sent, pending or ``refused(<code>)``.
 
     "Already exists" means delivered, since a number stands for one value. What may pass with time stays
-    pending; any other 4xx is refused and alarmed.
+    pending, and so does an answer that is none of Stripe's; any other 4xx is refused and alarmed.
     """
     status = error.http_status
-    if status is None or status in _TRY_AGAIN or status >= 500:  # noqa: PLR2004  Stripe's own failures
+    if status is None or status in _TRY_AGAIN or not 400 <= status < 500:  # noqa: PLR2004  the range of 4xx
         return PENDING
     if status == 400 and _ALREADY_EXISTS in (error.user_message or ""):  # noqa: PLR2004  see the design page
         return SENT

@@ -1,4 +1,4 @@
-"""Reports contributions to Stripe: a schedule dispatches customers to a FIFO queue, which is worked on."""
+"""Reports contributions to Stripe: schedules and Stripe's events fill a FIFO queue, which is worked off."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -6,11 +6,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from metering.catalog import builtin_catalog
+from metering.contract import parse_instant
 from metering.observability import count, logger, metrics
 from metering.queues import send_all, sqs
 from metering.settings import Settings, read_settings
@@ -19,10 +19,11 @@ from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import Ledger
 from metering.tables.markers import Markers
-from stripe_report.dispatch import due_customers
-from stripe_report.gateway import Gateway
-from stripe_report.report import Tables, is_reported, report_customer
-from stripe_report.subscription import refresh_period
+from stripe_report.dispatch import due_closings, due_customers, whole_fleet
+from stripe_report.events import hear, is_partner_event
+from stripe_report.gateway import Gateway, stripe_client
+from stripe_report.report import Tables
+from stripe_report.work import Writer
 
 
 class StripeReportSettings(Settings):
@@ -50,42 +51,66 @@ _KEY_SECONDS = 300
 
 @metrics.log_metrics
 @logger.inject_lambda_context
-def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse | dict[str, int]:
-    """Work on a batch of messages, or dispatch for the schedule ``{"task": "dispatch"}``.
+def handle(event: dict[str, Any], context: LambdaContext) -> Any:
+    """Work on a batch of messages, hear an event of Stripe's, or do a schedule's or the operator's task.
 
-    ``"include_open": true`` beside the task sends hours that are not over or settled as well; they are
-    overwritten later.
+    Tasks: ``{"task": "dispatch"}`` finds unsent days (``"include_open": true`` sends hours that are not over
+    or settled as well; they are overwritten later). ``{"task": "close"}`` finds periods to be looked at.
+    ``{"task": "reconcile"}`` asks for the daily reconciliation of the fleet; with ``customer_id``,
+    ``period_start`` (ISO 8601, or null for the present period) and ``fix`` it reconciles one period at once
+    and answers ``{customer_id, period_start, state, compared, rows, sent_again, pending, refused}``, where
+    ``rows`` has ``{meter, hour, usage, ledger, stripe, difference, age}`` for each hour that differs.
     """
     if "Records" in event:
         return process_partial_response(
-            event=event, record_handler=_report, processor=PROCESSOR, context=context
+            event=event, record_handler=_work, processor=PROCESSOR, context=context
         )
-    if event.get("task") != "dispatch":
-        raise ValueError(f"no such task: {event.get('task')!r}")
-    messages = due_customers(TABLES.markers, include_open=bool(event.get("include_open")))
+    if is_partner_event(event):
+        return _hear(event)
+    now = datetime.now(UTC)
+    match event.get("task"):
+        case "dispatch":
+            return _send(
+                "unsent_customers",
+                due_customers(TABLES.markers, include_open=bool(event.get("include_open"))),
+            )
+        case "close":
+            return _send("closings_due", due_closings(TABLES.customers, now))
+        case "reconcile" if "customer_id" in event:
+            start = event.get("period_start")
+            return _writer().reconcile(
+                event["customer_id"],
+                parse_instant(start) if start else None,
+                now,
+                fix=bool(event.get("fix")),
+            )
+        case "reconcile":
+            return _send("customers_to_reconcile", whole_fleet(TABLES.customers))
+        case other:
+            raise ValueError(f"no such task: {other!r}")
+
+
+def _send(metric: str, messages: Any) -> dict[str, int]:
     sent = send_all(sqs(), SETTINGS.stripe_queue_url, messages)
-    count("unsent_customers", sent)
+    count(metric, sent)
     return {"sent": sent}
 
 
-def _report(record: SQSRecord) -> None:
-    work, now = record.json_body, datetime.now(UTC)
-    customer_id = work["customer_id"]
-    gateway = _gateway(_api_key())
-    account = TABLES.customers.account(customer_id)
-    if account is not None and is_reported(account.customer):
-        refresh_period(account, now, TABLES.customers, gateway)
-    done = report_customer(
-        customer_id, now, TABLES, gateway, builtin_catalog(), include_open=bool(work.get("include_open"))
-    )
-    count("contributions_sent", done.sent)
-    logger.info("customer reported", extra={"customer_id": customer_id, "sent": done.sent})
-    if done.refused:
-        count("contributions_refused", len(done.refused))
-        logger.error("Stripe refused", extra={"customer_id": customer_id, "codes": sorted({*done.refused})})
-    if done.pending:
-        count("contributions_pending", done.pending)
-        logger.warning("not answered by Stripe", extra={"customer_id": customer_id, "pending": done.pending})
+def _hear(event: dict[str, Any]) -> dict[str, int]:
+    heard = hear(event, _gateway(_api_key()).reader)
+    if heard.refused:
+        count("events_refused", heard.refused)
+        logger.error("Stripe reports refused meter events", extra={"events": heard.refused})
+    logger.info("heard from Stripe", extra={"type": heard.kind, "messages": len(heard.messages)})
+    return _send("events_heard", heard.messages)
+
+
+def _work(record: SQSRecord) -> None:
+    _writer().work(record.json_body, datetime.now(UTC))
+
+
+def _writer() -> Writer:
+    return Writer(TABLES, _gateway(_api_key()), builtin_catalog())
 
 
 def _api_key() -> str:
@@ -95,4 +120,4 @@ def _api_key() -> str:
 
 @cache
 def _gateway(api_key: str) -> Gateway:
-    return Gateway(api_key, SETTINGS.stripe_api_base or None)
+    return Gateway(stripe_client(api_key, SETTINGS.stripe_api_base or None))

@@ -5,7 +5,7 @@ overwritten and not added to; whatever a crash leaves pending goes out again und
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -13,13 +13,13 @@ from metering.accounts import BillingPeriod, Customer, PeriodState, Status, peri
 from metering.catalog import Basis, Catalog
 from metering.periods import day_hours
 from metering.rollup import Hour
-from metering.stripe_names import event_identifier, event_name
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
-from metering.tables.ledger import Day, Entry, Ledger
+from metering.tables.ledger import PENDING, SENT, Entry, Ledger
 from metering.tables.markers import Markers, UnsentDay
-from stripe_report.gateway import Gateway, MeterEvent
-from stripe_report.plan import Key, Wanted, is_done, is_settled, to_send, wanted_of, with_entries
+from stripe_report.gateway import Gateway
+from stripe_report.plan import Key, Wanted, is_done, is_settled, to_send, wanted_of
+from stripe_report.sending import send_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +43,66 @@ class Sent:
     def __add__(self, other: Self) -> Self:
         return type(self)(self.sent + other.sent, self.pending + other.pending, self.refused + other.refused)
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether Stripe answered none of the events, so that there is no use in more of them now."""
+        return bool(self.pending) and not self.sent and not self.refused
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Self:
+        """Count entries by their state."""
+        states = [entry.state for entry in entries]
+        return cls(
+            states.count(SENT), states.count(PENDING), tuple(s for s in states if s not in {SENT, PENDING})
+        )
+
 
 def report_customer(
     customer_id: str, now: datetime, tables: Tables, gateway: Gateway, catalog: Catalog, *, include_open: bool
 ) -> Sent:
-    """Send what is unsent of one customer; markers of days that are done are deleted."""
+    """Send what is unsent of one customer; markers of days that are done are deleted.
+
+    Raises
+    ------
+    metering.tables.ledger.VersionConflictError
+        When another run wrote a day's ledger meanwhile; run again.
+    """
     markers = list(tables.markers.unsent_of(customer_id))
     if not markers:
         return Sent()
     account = tables.customers.account(customer_id)
     if account is None or not is_reported(account.customer):
+        # Attaching Stripe or resuming marks the open period's days again.
         for marker in markers:
             tables.markers.clear_unsent(marker)
         return Sent()
     total = Sent()
     for marker in markers:
-        total += _report_day(marker, account, now, tables, gateway, catalog, include_open=include_open)
+        done = _report_day(marker, account, now, tables, gateway, catalog, include_open=include_open)
+        total += done
+        if done.unanswered:
+            break
     return total
 
 
 def is_reported(customer: Customer) -> bool:
     """Tell whether a customer's usage goes to Stripe: it has a Stripe customer and is not suspended."""
     return customer.stripe_customer_id is not None and customer.status is Status.ACTIVE
+
+
+def settled_hours(
+    hours: Iterable[datetime], stored: Iterable[Hour], account: Account, now: datetime
+) -> set[datetime]:
+    """Return which of the hours are over and settled."""
+    reported = {hour.start: hour for hour in stored}
+    known = sum(1 for instance in account.instances if instance.digests)
+    settled = set()
+    for start in hours:
+        hour = reported.get(start)
+        final, instances = (hour.final, max(known, hour.instances)) if hour else (0, known)
+        if is_settled(start, final, instances, now):
+            settled.add(start)
+    return settled
 
 
 def _report_day(
@@ -78,45 +116,46 @@ def _report_day(
     include_open: bool,
 ) -> Sent:
     all_hours = list(day_hours(marker.day))
-    periods = _periods(account, all_hours)
-    stored = _stored_hours(marker, periods, all_hours, tables.hours, catalog)
+    of_period = _periods(account, all_hours)
+    stored = _stored_hours(marker, of_period, all_hours, tables.hours, catalog)
     day = tables.ledger.day(marker.customer, marker.day)
 
-    final = {hour.start: hour.final for hour in stored}
-    known = sum(1 for instance in account.instances if instance.digests)
-    settled = {hour for hour in all_hours if is_settled(hour, final.get(hour, 0), known, now)}
-    chosen = all_hours if include_open else sorted(settled)
+    settled = settled_hours(all_hours, stored, account, now)
     wanted: dict[Key, Wanted] = {}
-    for billing in periods:
+    for billing, hours in of_period:
+        chosen = hours if include_open else [hour for hour in hours if hour in settled]
         wanted |= wanted_of(stored, billing, chosen, catalog)
 
     due = to_send(day, wanted)
     if due:
-        day = tables.ledger.put(with_entries(day, due, (h for h in stored if h.start in set(chosen))))
-        states = gateway.send(_events(due, wanted, account.customer))
-        settled_entries = {
-            key: replace(entry, state=states[_identifier(marker.customer, key, entry)])
-            for key, entry in due.items()
-        }
-        day = tables.ledger.put(with_entries(day, settled_entries))
+        timestamps = {key: wanted[key].timestamp for key in due}
+        made_of = [hour for hour in stored if any(hour.start == key[1] for key in due)]
+        day = send_entries(
+            day, due, timestamps, account.customer, now, tables.ledger, gateway, made_of=made_of
+        )
     if len(settled) == len(all_hours) and is_done(day, wanted):
         tables.markers.clear_unsent(marker)
-    return _tally(day, due)
+    return Sent.of(day.entries[key] for key in due)
 
 
-def _periods(account: Account, hours: Iterable[datetime]) -> list[BillingPeriod]:
-    """Return the one or two periods to which a day's hours belong."""
-    found = {
-        billing.start: billing
-        for hour in hours
-        if (billing := period_for(account.customer, account.periods, hour)) is not None
-    }
+def _periods(account: Account, hours: Iterable[datetime]) -> list[tuple[BillingPeriod, list[datetime]]]:
+    """Part a day's hours by the one or two periods to which they belong; hours before the first have none.
+
+    Where there is no subscription any more, only the periods that it had are billed.
+    """
+    subscribed = account.customer.stripe_subscription_id is not None
+    stored = {period.start for period in account.periods}
+    found: dict[datetime, tuple[BillingPeriod, list[datetime]]] = {}
+    for hour in hours:
+        billing = period_for(account.customer, account.periods, hour)
+        if billing is not None and (subscribed or billing.start in stored):
+            found.setdefault(billing.start, (billing, []))[1].append(hour)
     return [found[start] for start in sorted(found)]
 
 
 def _stored_hours(
     marker: UnsentDay,
-    periods: Iterable[BillingPeriod],
+    of_period: Iterable[tuple[BillingPeriod, list[datetime]]],
     all_hours: list[datetime],
     hours: Hours,
     catalog: Catalog,
@@ -124,33 +163,6 @@ def _stored_hours(
     """Read the day's hours; with a peak meter all of its periods' hours, since rises depend on them."""
     start, end = all_hours[0], all_hours[-1] + timedelta(hours=1)
     if any(meter.basis is Basis.PEAK for meter in catalog.meters.values()):
-        spans = [billing.span for billing in periods if billing.state is not PeriodState.FINALISED]
+        spans = [billing.span for billing, _ in of_period if billing.state is not PeriodState.FINALISED]
         start = min([start, *(span.first_hour for span in spans)])
     return list(hours.between(marker.customer, start, end))
-
-
-def _events(due: dict[Key, Entry], wanted: dict[Key, Wanted], customer: Customer) -> list[MeterEvent]:
-    assert customer.stripe_customer_id is not None
-    return [
-        MeterEvent(
-            event_name=event_name(key[0]),
-            stripe_customer_id=customer.stripe_customer_id,
-            value=entry.value,
-            timestamp=wanted[key].timestamp,
-            identifier=_identifier(customer.customer_id, key, entry),
-        )
-        for key, entry in due.items()
-    ]
-
-
-def _identifier(customer_id: str, key: Key, entry: Entry) -> str:
-    return event_identifier(customer_id, key[0], key[1], entry.number)
-
-
-def _tally(day: Day, due: Iterable[Key]) -> Sent:
-    states = [day.entries[key].state for key in due]
-    return Sent(
-        sent=states.count("sent"),
-        pending=states.count("pending"),
-        refused=tuple(state for state in states if state.startswith("refused(")),
-    )

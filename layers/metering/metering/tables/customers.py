@@ -2,7 +2,8 @@
 
 Keys: ``pk`` = customer with ``sk`` = ``profile``, ``instance#<id>`` or ``period#<start>``; ``pk`` =
 ``fleet#<shard>`` with ``sk`` = customer for the directory. ``j`` holds the record as JSON, so that it can be
-read in the console. Source: design page "storage".
+read in the console. ``late#`` and ``closing#`` items have modules of their own. Source: design page
+"storage".
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metering.accounts import BillingPeriod, Customer, Instance
+from metering.accounts import BillingPeriod, Customer, Instance, PeriodState
 from metering.contract import format_instant
 from metering.tables.client import query_all, query_prefix
+from metering.tables.closings import Closing, Closings
+from metering.tables.late import LateItems
 from metering.tables.markers import shard_of
 
 if TYPE_CHECKING:
@@ -42,6 +45,16 @@ class Customers:
     client: DynamoDBClient
     table: str
 
+    @property
+    def closings(self) -> Closings:
+        """The calendar of closings, which lies in the same table."""
+        return Closings(self.client, self.table)
+
+    @property
+    def late(self) -> LateItems:
+        """The late usage billed, which lies in the same table."""
+        return LateItems(self.client, self.table)
+
     def customer(self, customer: str) -> Customer | None:
         """A customer's profile, strongly consistent."""
         item = self._get(customer, _PROFILE)
@@ -58,6 +71,10 @@ class Customers:
         """Replace a customer's profile."""
         self._put(customer.customer_id, _PROFILE, customer)
 
+    def replace(self, old: Customer, new: Customer) -> bool:
+        """Put a profile in place of the one that was read; tell whether that one was still there."""
+        return self._replace(old.customer_id, _PROFILE, old, new)
+
     def instance(self, customer: str, instance: str) -> Instance | None:
         """One instance, strongly consistent."""
         item = self._get(customer, f"instance#{instance}")
@@ -73,8 +90,24 @@ class Customers:
         return [BillingPeriod.model_validate_json(item["j"]["S"]) for item in items]
 
     def add_period(self, customer: str, period: BillingPeriod) -> bool:
-        """Store a period's snapshot unless there is one; tell whether it was new."""
+        """Store a period's snapshot unless there is one; tell whether it was new.
+
+        It is put on the calendar of closings first: one that is there without its period removes itself.
+        """
+        self.closings.put(Closing(customer, period.start, period.end))
         return self._put_new(customer, f"period#{format_instant(period.start)}", period)
+
+    def replace_period(self, customer: str, old: BillingPeriod, new: BillingPeriod) -> bool:
+        """Put a snapshot in place of the one that was read; tell whether that one was still there.
+
+        Raises
+        ------
+        ValueError
+            When the old one is finalised: what an invoice billed is written once.
+        """
+        if old.state is PeriodState.FINALISED or old.start != new.start:
+            raise ValueError(f"the period {old.start} of {customer} is {old.state}; it becomes no other")
+        return self._replace(customer, f"period#{format_instant(old.start)}", old, new)
 
     def account(self, customer: str) -> Account | None:
         """Profile, instances and periods in one strongly consistent query."""
@@ -128,10 +161,26 @@ class Customers:
             return False
         return True
 
+    def _replace(self, partition: str, sort: str, old: BaseModel, new: BaseModel) -> bool:
+        try:
+            self.client.put_item(
+                TableName=self.table,
+                Item=_item(partition, sort, new),
+                ConditionExpression="j = :old",
+                ExpressionAttributeValues={":old": {"S": _json(old)}},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
 
 def _key(partition: str, sort: str) -> Item:
     return {"pk": {"S": partition}, "sk": {"S": sort}}
 
 
 def _item(partition: str, sort: str, record: BaseModel) -> Item:
-    return _key(partition, sort) | {"j": {"S": record.model_dump_json(exclude_defaults=True)}}
+    return _key(partition, sort) | {"j": {"S": _json(record)}}
+
+
+def _json(record: BaseModel) -> str:
+    return record.model_dump_json(exclude_defaults=True)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metering.contract import format_instant, parse_instant
+from metering.tables.client import query_between
 from metering.tables.packing import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -29,12 +30,15 @@ SENT = "sent"
 class Entry:
     """The newest number of one meter's hour: a number stands for one value for ever.
 
-    ``state`` is ``pending``, ``sent`` or ``refused(<code>)``.
+    ``state`` is ``pending``, ``sent`` or ``refused(<code>)``. ``sent_at`` is when it was last given to
+    Stripe; ``differs_since`` when the reconciliation first sent the hour again, as long as Stripe differs.
     """
 
     number: int
     value: Decimal
     state: str
+    sent_at: datetime | None = None
+    differs_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,11 @@ class Ledger:
         item = answer.get("Item")
         return _day(item) if item else Day(customer, day)
 
+    def between(self, customer: str, first: date, last: date) -> Iterator[Day]:
+        """The written days from the first to the last, both included, in order, strongly consistent."""
+        low, high = first.isoformat(), last.isoformat()
+        return map(_day, query_between(self.client, self.table, customer, low, high))
+
     def put(self, day: Day) -> Day:
         """Write a day over the version it was read as; return it with its new version.
 
@@ -96,8 +105,7 @@ def _key(customer: str, day: date) -> Item:
 def _item(day: Day) -> Item:
     entries: dict[str, dict[str, list[object]]] = {}
     for (meter, hour), entry in day.entries.items():
-        row = [entry.number, f"{entry.value:f}", entry.state]
-        entries.setdefault(meter, {})[format_instant(hour)] = row
+        entries.setdefault(meter, {})[format_instant(hour)] = _row(entry)
     computed = {format_instant(hour): number for hour, number in day.computed_from.items()}
     return _key(day.customer, day.day) | {
         "n": {"N": str(day.version)},
@@ -112,9 +120,22 @@ def _day(item: Item) -> Day:
         day=date.fromisoformat(item["sk"]["S"]),
         version=int(item["n"]["N"]),
         entries={
-            (meter, parse_instant(hour)): Entry(number, Decimal(value), state)
+            (meter, parse_instant(hour)): _entry(row)
             for meter, hours in plain["entries"].items()
-            for hour, (number, value, state) in hours.items()
+            for hour, row in hours.items()
         },
         computed_from={parse_instant(hour): number for hour, number in plain["computed_from"].items()},
     )
+
+
+def _row(entry: Entry) -> list[object]:
+    instants = [
+        at and format_instant(at.replace(microsecond=0)) for at in (entry.sent_at, entry.differs_since)
+    ]
+    return [entry.number, f"{entry.value:f}", entry.state, *instants]
+
+
+def _entry(row: list[Any]) -> Entry:
+    number, value, state, *instants = row
+    sent_at, differs_since = (at and parse_instant(at) for at in [*instants, None, None][:2])
+    return Entry(number, Decimal(value), state, sent_at, differs_since)

@@ -1,0 +1,70 @@
+"""Stripe's events from the partner event bus, turned into messages for the customers' writers.
+
+An event can be late, repeated or out of order, so it is a hint and no more: only the id in it is used, the
+object is fetched, and the writer works from what the tables and Stripe say then. Source: design page
+"stripe", section "Closing a period".
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from metering.queues import Message
+from metering.stripe_names import EventName, read_identifier
+from stripe_report.dispatch import message, refused_message
+from stripe_report.reader import Reader
+
+_INVOICES = frozenset({"invoice.created", "invoice.finalized"})
+_SUBSCRIPTIONS = frozenset({"customer.subscription.updated", "customer.subscription.deleted"})
+_REFUSALS = frozenset({"v1.billing.meter.error_report_triggered", "v1.billing.meter.no_meter_found"})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What an event leads to; ``refused`` counts the meter events that Stripe reports as refused.
+
+    Stripe names only samples of them; the reconciliation finds the rest.
+    """
+
+    kind: str
+    messages: tuple[Message, ...] = ()
+    refused: int = 0
+
+
+def is_partner_event(event: dict[str, Any]) -> bool:
+    """Tell whether an invocation comes from Stripe's partner event bus."""
+    return str(event.get("source", "")).startswith("aws.partner/stripe.com")
+
+
+def hear(event: dict[str, Any], reader: Reader) -> Heard:
+    """Return what an event of the partner bus asks for; nothing for objects that are not ours.
+
+    Raises
+    ------
+    stripe.StripeError
+        When the object cannot be fetched; EventBridge delivers the event again, and the schedules poll.
+    """
+    detail = event["detail"]
+    kind = str(detail["type"])
+    if kind in _REFUSALS:
+        return _refusals(kind, str(detail["id"]), reader)
+    if kind in _INVOICES:
+        customer = reader.customer_of_invoice(_object_id(detail))
+        return Heard(kind, (message(customer, work="close"),) if customer else ())
+    if kind in _SUBSCRIPTIONS:
+        customer = reader.subscription(_object_id(detail)).customer_id
+        return Heard(kind, (message(customer, work="refresh"),) if customer else ())
+    return Heard(kind)
+
+
+def _refusals(kind: str, event_id: str, reader: Reader) -> Heard:
+    samples, total = reader.refused_events(event_id)
+    by_customer: dict[str, list[tuple[EventName, str]]] = defaultdict(list)
+    for sample in samples:
+        if name := read_identifier(sample.identifier):
+            by_customer[name.customer_id].append((name, sample.code))
+    return Heard(kind, tuple(refused_message(*row) for row in by_customer.items()), total)
+
+
+def _object_id(detail: dict[str, Any]) -> str:
+    return str(detail["data"]["object"]["id"])

@@ -1,0 +1,43 @@
+"""Meter events that Stripe refused after it had answered 200.
+
+Source: design page "stripe", section "Closing a period": a report that names the newest number of an hour
+marks it refused. A refused number is tried again by the reconciliation only.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from metering.tables.ledger import Entry, Ledger
+from stripe_report.plan import Key, with_entries
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A number that Stripe refused, and its code."""
+
+    meter: str
+    hour: datetime
+    number: int
+    code: str
+
+
+def mark_refused(customer_id: str, refusals: Iterable[Refusal], ledger: Ledger) -> list[Refusal]:
+    """Mark the newest numbers among them in the ledger; return those. An older number is history."""
+    by_day: dict[date, list[Refusal]] = defaultdict(list)
+    for refusal in refusals:
+        by_day[refusal.hour.date()].append(refusal)
+    marked: list[Refusal] = []
+    for when, of_day in by_day.items():
+        day = ledger.day(customer_id, when)
+        entries: dict[Key, Entry] = {}
+        for refusal in of_day:
+            key = refusal.meter, refusal.hour
+            newest = day.entries.get(key)
+            if newest is not None and newest.number == refusal.number:
+                entries[key] = replace(newest, state=f"refused({refusal.code})")
+                marked.append(refusal)
+        if entries:
+            ledger.put(with_entries(day, entries))
+    return marked

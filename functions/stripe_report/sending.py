@@ -1,0 +1,60 @@
+"""Giving entries to Stripe: into the ledger as pending, then sent, then their fate into the ledger.
+
+Source: design page "stripe", section "The protocol", steps 3 and 4. A crash after any of the three leaves a
+pending number, which goes out again as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from metering.accounts import Customer
+from metering.rollup import Hour
+from metering.stripe_names import event_identifier, event_name
+from metering.tables.ledger import PENDING, Day, Entry, Ledger
+from stripe_report.gateway import Gateway, MeterEvent
+from stripe_report.plan import Key, with_entries
+
+
+def send_entries(
+    day: Day,
+    entries: Mapping[Key, Entry],
+    timestamps: Mapping[Key, datetime],
+    customer: Customer,
+    now: datetime,
+    ledger: Ledger,
+    gateway: Gateway,
+    *,
+    made_of: Iterable[Hour] = (),
+) -> Day:
+    """Send a day's entries under their numbers; return the day's ledger as it is stored then.
+
+    Raises
+    ------
+    metering.tables.ledger.VersionConflictError
+        When another run wrote the day's ledger meanwhile; what was sent stays pending there.
+    """
+    pending = {key: replace(entry, state=PENDING, sent_at=now) for key, entry in entries.items()}
+    day = ledger.put(with_entries(day, pending, made_of))
+    events = [_event(key, entry, timestamps[key], customer) for key, entry in pending.items()]
+    states = gateway.send(events)
+    answered = {
+        key: replace(entry, state=states[_identifier(customer, key, entry)]) for key, entry in pending.items()
+    }
+    # Pending they are already: another write would say nothing new.
+    return ledger.put(with_entries(day, answered)) if answered != pending else day
+
+
+def _event(key: Key, entry: Entry, timestamp: datetime, customer: Customer) -> MeterEvent:
+    assert customer.stripe_customer_id is not None
+    return MeterEvent(
+        event_name=event_name(key[0]),
+        stripe_customer_id=customer.stripe_customer_id,
+        value=entry.value,
+        timestamp=timestamp,
+        identifier=_identifier(customer, key, entry),
+    )
+
+
+def _identifier(customer: Customer, key: Key, entry: Entry) -> str:
+    return event_identifier(customer.customer_id, key[0], key[1], entry.number)

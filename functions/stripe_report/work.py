@@ -1,0 +1,257 @@
+"""What a customer's one writer does with a message, and what it says about it in logs and metrics.
+
+Stripe being away is no failure of a message: a message that failed would hold up its customer's queue for
+half an hour. It is counted, and the next schedule tries again. A ledger that another run wrote meanwhile is
+read again at once.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import batched
+from typing import Any
+
+import stripe
+
+from metering.accounts import BillingPeriod, PeriodState
+from metering.catalog import Catalog
+from metering.contract import format_instant, parse_instant
+from metering.observability import count, logger
+from metering.tables.closings import Closing
+from metering.tables.customers import Account
+from metering.tables.ledger import VersionConflictError
+from stripe_report.closing import Look, close_period
+from stripe_report.gateway import Gateway
+from stripe_report.reconciling import Reconciliation, reconcile_period
+from stripe_report.refusals import Refusal, mark_refused
+from stripe_report.report import Sent, Tables, is_reported, report_customer
+from stripe_report.subscription import is_behind, refresh
+
+_LOGGED_ROWS = 100
+"""Hours in one line of the log, which CloudWatch limits."""
+_CONFLICTS = 3
+
+
+class Writer:
+    """The one writer of each customer: its methods are the kinds of work a message may ask for."""
+
+    def __init__(self, tables: Tables, gateway: Gateway, catalog: Catalog) -> None:
+        self._tables = tables
+        self._gateway = gateway
+        self._catalog = catalog
+
+    def work(self, body: dict[str, Any], now: datetime) -> None:
+        """Do what a message asks for.
+
+        Raises
+        ------
+        metering.tables.ledger.VersionConflictError
+            When others kept writing the same ledger; the queue gives the message again.
+        """
+        customer_id = str(body["customer_id"])
+        try:
+            _again_on_conflict(lambda: self._work(customer_id, body, now))
+        except stripe.StripeError as error:
+            count("stripe_unavailable")
+            logger.warning(
+                "Stripe is away; the next schedule tries again",
+                extra={"customer_id": customer_id, "status": error.http_status, "code": error.code},
+            )
+
+    def _work(self, customer_id: str, body: dict[str, Any], now: datetime) -> None:
+        match body.get("work", "report"):
+            case "report":
+                self.report(customer_id, now, include_open=bool(body.get("include_open")))
+            case "close" if "period_start" in body:
+                start, at = parse_instant(body["period_start"]), parse_instant(body["at"])
+                self.close(Closing(customer_id, start, at), now)
+            case "close":
+                self.close_ended(customer_id, now)
+            case "reconcile":
+                self.reconcile_open(customer_id, now)
+            case "refresh":
+                self.refresh(customer_id)
+            case "refused":
+                self.refused(customer_id, body["refused"])
+            case other:
+                raise ValueError(f"no such work: {other!r}")
+
+    def report(self, customer_id: str, now: datetime, *, include_open: bool) -> Sent:
+        """Send what is unsent of a customer, after its period if a new one has begun."""
+        if not any(True for _ in self._tables.markers.unsent_of(customer_id)):
+            return Sent()
+        account = self._tables.customers.account(customer_id)
+        if account is not None and is_reported(account.customer) and is_behind(account, now):
+            self._refresh(account)
+        sent = report_customer(
+            customer_id, now, self._tables, self._gateway, self._catalog, include_open=include_open
+        )
+        _tell_sent(customer_id, sent)
+        return sent
+
+    def close(self, closing: Closing, now: datetime) -> None:
+        """Look at a period as the calendar asks, and enter when to look again."""
+        again = self._look(closing.customer, closing.period_start, now).again
+        if again is None:
+            self._tables.customers.closings.remove(closing)
+        else:
+            self._tables.customers.closings.move(closing, again)
+
+    def _look(self, customer_id: str, start: datetime, now: datetime) -> Look:
+        look = close_period(customer_id, start, now, self._tables, self._gateway, self._catalog)
+        _tell_sent(customer_id, look.sent)
+        _tell_reconciled(customer_id, look.reconciliation, now)
+        if look.invoice_id is not None:
+            count("periods_finalised")
+            logger.info(
+                "period finalised",
+                extra={
+                    "customer_id": customer_id,
+                    "period": format_instant(start),
+                    "invoice": look.invoice_id,
+                },
+            )
+        return look
+
+    def close_ended(self, customer_id: str, now: datetime) -> None:
+        """Look at every period that is over and not final: an invoice was made or finalised.
+
+        The calendar stays as it is.
+        """
+        account = self._tables.customers.account(customer_id)
+        for period in account.periods if account else ():
+            if period.state is not PeriodState.FINALISED and period.end <= now:
+                self._look(customer_id, period.start, now)
+
+    def reconcile_open(self, customer_id: str, now: datetime) -> None:
+        """Refresh the subscription and reconcile the open periods: daily, and the poll for lost events."""
+        account = self._tables.customers.account(customer_id)
+        if account is None or account.customer.stripe_customer_id is None:
+            return
+        self._refresh(account)
+        self.close_ended(customer_id, now)
+        account = self._tables.customers.account(customer_id)
+        if account is None or not is_reported(account.customer):
+            return
+        for period in account.periods:
+            if period.start <= now < period.end:
+                self._tables.customers.closings.put(Closing(customer_id, period.start, period.end))
+                found = reconcile_period(
+                    account, period, now, self._tables, self._gateway, self._catalog, fix=True
+                )
+                _tell_reconciled(customer_id, found, now)
+
+    def reconcile(
+        self, customer_id: str, period_start: datetime | None, now: datetime, *, fix: bool
+    ) -> dict[str, Any]:
+        """Reconcile one period for the operator; the one that contains the present unless a start is given.
+
+        Raises
+        ------
+        LookupError
+            When the customer has no such period, or nothing at Stripe.
+        """
+        account = self._tables.customers.account(customer_id)
+        if account is None or account.customer.stripe_customer_id is None:
+            raise LookupError(f"no customer {customer_id} with a Stripe customer")
+        for period in account.periods:
+            if period.start == period_start or (period_start is None and period.start <= now < period.end):
+                # What a final invoice lacks is late usage: sending it would put it on no invoice at all.
+                may_send = fix and is_reported(account.customer) and period.state is not PeriodState.FINALISED
+                found = self._reconcile_period(account, period, now, fix=may_send)
+                return {
+                    "customer_id": customer_id,
+                    "period_start": format_instant(period.start),
+                    "state": period.state.value,
+                    **found.answer(now),
+                }
+        wanted = "contains the present" if period_start is None else f"starts at {period_start}"
+        raise LookupError(f"no period of {customer_id} {wanted}")
+
+    def _reconcile_period(
+        self, account: Account, period: BillingPeriod, now: datetime, *, fix: bool
+    ) -> Reconciliation:
+        return _again_on_conflict(
+            lambda: reconcile_period(
+                account, period, now, self._tables, self._gateway, self._catalog, fix=fix
+            )
+        )
+
+    def refresh(self, customer_id: str) -> None:
+        """Bring a customer's periods to what its subscription says."""
+        if account := self._tables.customers.account(customer_id):
+            self._refresh(account)
+
+    def refused(self, customer_id: str, rows: list[dict[str, Any]]) -> None:
+        """Mark the numbers that a report of Stripe names as refused."""
+        refusals = [
+            Refusal(row["meter"], parse_instant(row["hour"]), row["number"], row["code"]) for row in rows
+        ]
+        for refusal in mark_refused(customer_id, refusals, self._tables.ledger):
+            count("contributions_refused")
+            logger.error(
+                "Stripe refused an event after its answer",
+                extra={
+                    "customer_id": customer_id,
+                    "meter": refusal.meter,
+                    "hour": format_instant(refusal.hour),
+                    "code": refusal.code,
+                },
+            )
+
+    def _refresh(self, account: Account) -> None:
+        customer_id = account.customer.customer_id
+        done = refresh(account, self._tables.customers, self._gateway.reader, self._catalog)
+        if done.prices_differ:
+            count("subscription_differs")
+            logger.error(
+                "the subscription has other prices than any plan of the catalogue gives this customer",
+                extra={"customer_id": customer_id, "plan": account.customer.plan},
+            )
+        if done.added or done.cut or done.ended:
+            logger.info(
+                "periods follow the subscription",
+                extra={
+                    "customer_id": customer_id,
+                    "added": done.added,
+                    "cut": done.cut,
+                    "ended": done.ended,
+                },
+            )
+
+
+def _tell_sent(customer_id: str, sent: Sent) -> None:
+    count("contributions_sent", sent.sent)
+    if sent.sent:
+        logger.info("customer reported", extra={"customer_id": customer_id, "sent": sent.sent})
+    if sent.refused:
+        count("contributions_refused", len(sent.refused))
+        logger.error("Stripe refused", extra={"customer_id": customer_id, "codes": sorted({*sent.refused})})
+    if sent.pending:
+        count("contributions_pending", sent.pending)
+        logger.warning("not answered by Stripe", extra={"customer_id": customer_id, "pending": sent.pending})
+
+
+def _tell_reconciled(customer_id: str, found: Reconciliation, now: datetime) -> None:
+    count("hours_reconciled", found.compared)
+    _tell_sent(customer_id, found.sent)
+    if found.differing:
+        count("hours_differing", len(found.differing))
+        for some in batched(found.differing, _LOGGED_ROWS, strict=False):
+            rows = [values.row(now) for values in some]
+            logger.warning("hours differ from Stripe", extra={"customer_id": customer_id, "rows": rows})
+    if found.overdue:
+        count("hours_overdue", len(found.overdue))
+        for some in batched(found.overdue, _LOGGED_ROWS, strict=False):
+            logger.error(
+                "hours still differ from Stripe an hour after they were sent again",
+                extra={"customer_id": customer_id, "rows": [values.row(now) for values in some]},
+            )
+
+
+def _again_on_conflict[T](run: Callable[[], T]) -> T:
+    for _ in range(_CONFLICTS):
+        try:
+            return run()
+        except VersionConflictError:
+            count("ledger_conflicts")
+    return run()
