@@ -1,5 +1,6 @@
-"""Recomputes dirty hours: a schedule dispatches them to a FIFO queue, the queue's messages are worked on."""
+"""Recomputes dirty hours and sweeps the fleet: schedules put work on a FIFO queue, and it is worked off."""
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,13 +9,17 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from aggregate.alerts import Watch
 from aggregate.dispatch import due_hours
+from aggregate.publish import Publisher
 from aggregate.recompute import Tables, recompute
+from aggregate.sweeps import customer_messages, shard_messages
 from metering.catalog import builtin_catalog
 from metering.contract import parse_instant
 from metering.observability import count, logger, metrics
-from metering.queues import send_all, sqs
+from metering.queues import Message, send_all, sqs
 from metering.settings import Settings, read_settings
+from metering.tables.alerts import Alerts
 from metering.tables.client import dynamodb
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
@@ -30,6 +35,9 @@ class AggregateSettings(Settings):
     markers_table: str
     hours_table: str
     aggregate_queue_url: str
+    alert_bus: str
+    alert_sender: str = ""
+    operator_topic_arn: str
 
 
 SETTINGS = read_settings(AggregateSettings)
@@ -39,33 +47,67 @@ TABLES = Tables(
     markers=Markers(dynamodb(), SETTINGS.markers_table),
     hours=Hours(dynamodb(), SETTINGS.hours_table),
 )
+WATCH = Watch(
+    customers=TABLES.customers,
+    reports=TABLES.reports,
+    hours=TABLES.hours,
+    alerts=Alerts(dynamodb(), SETTINGS.customers_table),
+    publisher=Publisher(SETTINGS.alert_bus, SETTINGS.operator_topic_arn, SETTINGS.alert_sender),
+    catalog=builtin_catalog(),
+)
 PROCESSOR = SqsFifoPartialProcessor(skip_group_on_error=True)
+
+TASKS: dict[str, Callable[[dict[str, Any], datetime], Iterable[Message]]] = {
+    "dispatch": lambda event, now: due_hours(
+        TABLES.markers, now, include_open=bool(event.get("include_open"))
+    ),
+    "sweep_hourly": lambda _event, now: shard_messages("hourly", now),
+}
+"""What the schedules ask for: each task yields the messages to be worked on."""
+
+SWEEPS: dict[str, Callable[[str, datetime], object]] = {"hourly": WATCH.sweep}
+"""What each sweep does for one customer."""
 
 
 @metrics.log_metrics
 @logger.inject_lambda_context
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse | dict[str, int]:
-    """Work on a batch of messages, or dispatch for the schedule ``{"task": "dispatch"}``.
+    """Work on a batch of messages, or enqueue a schedule's task, as in ``{"task": "dispatch"}``.
 
-    ``"include_open": true`` beside the task takes the hours still open as well.
+    ``"include_open": true`` beside the task "dispatch" takes the hours still open as well.
     """
     if "Records" in event:
         return process_partial_response(
-            event=event, record_handler=_recompute, processor=PROCESSOR, context=context
+            event=event, record_handler=_work, processor=PROCESSOR, context=context
         )
-    if event.get("task") != "dispatch":
+    task = TASKS.get(event.get("task", ""))
+    if task is None:
         raise ValueError(f"no such task: {event.get('task')!r}")
-    now = datetime.now(UTC)
-    messages = due_hours(TABLES.markers, now, include_open=bool(event.get("include_open")))
-    sent = send_all(sqs(), SETTINGS.aggregate_queue_url, messages)
-    count("dirty_hours", sent)
+    sent = send_all(sqs(), SETTINGS.aggregate_queue_url, task(event, datetime.now(UTC)))
+    count(f"{event['task']}_messages", sent)
     return {"sent": sent}
 
 
-def _recompute(record: SQSRecord) -> None:
+def _work(record: SQSRecord) -> None:
     work = record.json_body
+    match work:
+        case {"sweep": sweep, "shard": shard}:
+            messages = customer_messages(sweep, work["hour"], shard, TABLES.customers)
+            count("customers_swept", send_all(sqs(), SETTINGS.aggregate_queue_url, messages))
+        case {"sweep": sweep, "customer_id": customer}:
+            SWEEPS[sweep](customer, datetime.now(UTC))
+        case _:
+            _recompute(work)
+
+
+def _recompute(work: dict[str, str]) -> None:
     hour = recompute(
-        work["customer_id"], parse_instant(work["hour"]), datetime.now(UTC), TABLES, builtin_catalog()
+        work["customer_id"],
+        parse_instant(work["hour"]),
+        datetime.now(UTC),
+        TABLES,
+        builtin_catalog(),
+        WATCH.hour_recomputed,
     )
     count("hours_recomputed", 1 if hour else 0)
     logger.info("hour recomputed" if hour else "hour was clean", extra=work)

@@ -4,17 +4,22 @@ Source: design page "storage", section "Recomputing an hour". Every step may fai
 revisions decides which computation is newer, and a marker that was touched meanwhile stays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from metering.accounts import period_for
 from metering.catalog import Basis, Catalog
-from metering.periods import DAY, day_of, period_of
+from metering.observability import count, logger
+from metering.periods import DAY, HOUR, day_of
 from metering.rollup import Hour, rollup
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
 from metering.tables.reports import Reports
+
+type Evaluation = Callable[[str, datetime, datetime], object]
+"""Raises the alerts of a customer for one recomputed hour, at a present."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +32,18 @@ class Tables:
     hours: Hours
 
 
-def recompute(customer: str, hour: datetime, now: datetime, tables: Tables, catalog: Catalog) -> Hour | None:
-    """Recompute an hour if it is still dirty; return it, or None when there was nothing to do."""
+def recompute(
+    customer: str,
+    hour: datetime,
+    now: datetime,
+    tables: Tables,
+    catalog: Catalog,
+    evaluate: Evaluation | None = None,
+) -> Hour | None:
+    """Recompute an hour if it is still dirty; return it, or None when there was nothing to do.
+
+    ``evaluate`` raises the alerts that the hour brings (step 5); whatever it meets, the hour is settled.
+    """
     marker = tables.markers.dirty_hour(customer, hour)
     if marker is None:
         return None
@@ -37,8 +52,20 @@ def recompute(customer: str, hour: datetime, now: datetime, tables: Tables, cata
         tables.hours.put(customer, computed)
         for day in _days_to_send(customer, hour, now, tables.customers, catalog):
             tables.markers.touch_unsent(customer, day)
+        if evaluate is not None:
+            _evaluate(evaluate, customer, hour, now)
     tables.markers.clear_dirty(marker)
     return computed
+
+
+def _evaluate(evaluate: Evaluation, customer: str, hour: datetime, now: datetime) -> None:
+    try:
+        evaluate(customer, hour, now)
+    except Exception:  # noqa: BLE001  step 6 must follow, whatever happened
+        # Usage must never wait for a message about it. The hourly sweep evaluates again, and an alarm watches
+        # this count.
+        count("alerts_failed")
+        logger.exception("alerts were not evaluated", extra={"customer_id": customer, "hour": f"{hour}"})
 
 
 def _days_to_send(
@@ -49,7 +76,8 @@ def _days_to_send(
     yield day
     if not any(meter.basis is Basis.PEAK for meter in catalog.meters.values()):
         return
-    period = period_of((stored.span for stored in customers.periods(customer)), hour)
-    last = day_of(now) if period is None else min(day_of(now), day_of(period.end_hour))
+    account = customers.account(customer)
+    period = period_for(account.customer, account.periods, hour) if account else None
+    last = day_of(now) if period is None else min(day_of(now), day_of(period.span.end_hour - HOUR))
     while (day := day + DAY) <= last:
         yield day

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from metering.contract import OLDEST_WINDOW, Report, format_instant
-from metering.tables.client import query_between, query_prefix
+from metering.contract import OLDEST_WINDOW, Report, format_instant, parse_instant
+from metering.tables.client import query_all, query_between, query_prefix
 from metering.tables.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -80,6 +80,24 @@ class Reports:
         low, high = format_instant(start), format_instant(end)
         for item in query_between(self.client, self.table, customer, low, high):
             yield _report(item)
+
+    def last_hours(self, customer: str, start: datetime, end: datetime) -> dict[str, datetime]:
+        """Each instance's last hour with a report in ``[start, end)``, read from the keys alone."""
+        last: dict[str, datetime] = {}
+        for item in query_all(
+            self.client,
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
+            ExpressionAttributeValues={
+                ":pk": {"S": customer},
+                ":low": {"S": format_instant(start)},
+                ":high": {"S": format_instant(end)},
+            },
+            ProjectionExpression="sk",
+        ):
+            hour, instance, _ = item["sk"]["S"].split("#")
+            last[instance] = parse_instant(hour)
+        return last
 
 
 def _item(report: Report, digest: str) -> Item:

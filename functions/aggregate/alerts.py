@@ -1,0 +1,142 @@
+"""Raising alerts: put as pending by whichever worker is first, published, marked sent.
+
+A crash in between leaves a pending alert, which the hourly sweep tells again under the same id. Source:
+design pages "billing", section "Alerts", and "storage", step 5 of "Recomputing an hour".
+
+Reading a period costs up to 93 read units, so step 5 does it only for the last hour that is over; open hours,
+and hours that come late, wait for the sweep (docs/decisions/0006).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aggregate.publish import Publisher
+from metering.accounts import BillingPeriod, Customer, period_for
+from metering.alerts import (
+    Alert,
+    LastReport,
+    has_limits,
+    may_be_silent,
+    open_silences,
+    silence_alerts,
+    usage_alerts,
+)
+from metering.billable import all_contributions
+from metering.catalog import Catalog
+from metering.forecast import forecast
+from metering.observability import count
+from metering.periods import HOUR, hour_of
+from metering.rating import quantities
+from metering.tables.alerts import Alerts
+from metering.tables.customers import Account, Customers
+from metering.tables.hours import Hours
+from metering.tables.reports import Reports
+
+TOLD_AGAIN_AFTER = timedelta(minutes=5)
+"""A pending alert younger than this may still be in the hands of the worker that put it."""
+
+_RECENT = timedelta(hours=4)
+"""Where the newest reports are sought first: three hours of grace and the one that is open."""
+_FURTHER = timedelta(hours=24)
+"""How far back the last report of a silent instance is sought; outages of the sweep shorter than this, less
+the three hours of grace, hide no silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Evaluates alerts: what it reads, where alerts are kept, and how they are told."""
+
+    customers: Customers
+    reports: Reports
+    hours: Hours
+    alerts: Alerts
+    publisher: Publisher
+    catalog: Catalog
+
+    def hour_recomputed(self, customer_id: str, hour: datetime, now: datetime) -> int:
+        """Tell what the last hour that is over has made of its period; return how many alerts were new."""
+        if not hour + HOUR <= now < hour + 2 * HOUR:
+            return 0
+        customer = self.customers.customer(customer_id)
+        if customer is None:
+            return 0
+        billing = period_for(customer, self.customers.periods(customer_id), hour)
+        crossed = self._crossed(customer, billing, now)
+        if not crossed:
+            return 0
+        assert billing is not None
+        told = {stored.alert.key for stored in self.alerts.of_period(customer_id, billing.start)}
+        return self._raise((alert for alert in crossed if alert.key not in told), customer)
+
+    def sweep(self, customer_id: str, now: datetime) -> int:
+        """Tell a customer's pending alerts again, then everything that is new; return how many that was."""
+        account = self.customers.account(customer_id)
+        if account is None:
+            return 0
+        customer, stored = account.customer, list(self.alerts.of(customer_id))
+        self._tell(
+            [row.alert for row in stored if not row.sent and row.alert.at + TOLD_AGAIN_AFTER <= now], customer
+        )
+        told = {row.alert.key for row in stored}
+        found = [*self._silence(account, (row.alert for row in stored), now)]
+        for billing in _periods(account, now):
+            found += self._crossed(customer, billing, now)
+        return self._raise((alert for alert in found if alert.key not in told), customer)
+
+    def _crossed(self, customer: Customer, billing: BillingPeriod | None, now: datetime) -> list[Alert]:
+        if billing is None or not has_limits(customer, billing.terms(self.catalog)):
+            return []
+        span = billing.span
+        hours = list(self.hours.between(customer.customer_id, span.first_hour, span.end_hour))
+        contributed = all_contributions(self.catalog, hours, span)
+        forecasts = {
+            name: forecast(meter, contributed[name], hours, span, now)
+            for name, meter in self.catalog.meters.items()
+        }
+        return usage_alerts(customer, billing, self.catalog, quantities(contributed), forecasts, now)
+
+    def _silence(self, account: Account, told: Iterable[Alert], now: datetime) -> list[Alert]:
+        customer_id, silences = account.customer.customer_id, open_silences(told)
+        instances = {instance.instance_id for instance in account.instances if instance.digests}
+        recent = hour_of(now) - _RECENT
+        newest = self.reports.last_hours(customer_id, recent, now + HOUR)
+        if instances - newest.keys() - silences.keys():
+            newest = self.reports.last_hours(customer_id, now - _FURTHER, recent) | newest
+        # The keys tell hours; only of those that may be silent is it worth reading until when they observed.
+        doubtful = {name: hour for name, hour in newest.items() if may_be_silent(hour, now)}
+        asked = {hour for name, hour in doubtful.items() if name in instances and name not in silences}
+        seen = {name: LastReport(hour, hour + HOUR) for name, hour in newest.items() if name not in doubtful}
+        for hour in asked:
+            for report in self.reports.of_hour(customer_id, hour):
+                if doubtful.get(report.instance_id) == hour:
+                    until = max(
+                        report.observed_until, seen.get(report.instance_id, LastReport(hour, hour)).until
+                    )
+                    seen[report.instance_id] = LastReport(hour, until)
+        return silence_alerts(customer_id, instances, seen, silences, now)
+
+    def _raise(self, alerts: Iterable[Alert], customer: Customer) -> int:
+        """Put alerts as pending, and tell those that no other worker put first."""
+        won = [alert for alert in alerts if self.alerts.put_pending(alert)]
+        self._tell(won, customer)
+        return len(won)
+
+    def _tell(self, alerts: list[Alert], customer: Customer) -> None:
+        if not alerts:
+            return
+        self.publisher.publish(alerts, customer.billing_email)
+        for alert in alerts:
+            self.alerts.mark_sent(alert)
+        count("alerts_sent", len(alerts))
+
+
+def _periods(account: Account, now: datetime) -> Iterator[BillingPeriod]:
+    """Yield the present period, and for its first hour the one before: its last hours are still coming in."""
+    present = hour_of(now)
+    before = period_for(account.customer, account.periods, present - HOUR)
+    current = period_for(account.customer, account.periods, present)
+    if before is not None and (current is None or before.start != current.start):
+        yield before
+    if current is not None:
+        yield current
