@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Customers, instance keys and billing periods as values."""
 
 from datetime import UTC, datetime

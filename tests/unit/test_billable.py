@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Contributions: what each hour adds to a period's billable quantity."""
 
 from datetime import UTC, datetime

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """The catalogue: the built-in one is billing's table, and a wrong one fails at load with its entry named."""
 
 from decimal import Decimal

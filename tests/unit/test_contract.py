@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """The report as the contract describes it: what is taken, what is refused, and which field is named."""
 
 import json

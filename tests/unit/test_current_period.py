@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """The page's one call, as a pure function of hours, terms and the present."""
 
 from datetime import UTC, datetime, timedelta

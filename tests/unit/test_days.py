@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """A period by UTC day."""
 
 from datetime import UTC, date, datetime, timedelta

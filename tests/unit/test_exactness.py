@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """No float touches money or quantities, and the core reads no clock."""
 
 import ast

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """What a reader of the figures must know: what could not be measured is said, not guessed."""
 
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """The registry holds the contract's metrics, each with its kind and unit."""
 
 from metering.metrics import COUNTERS, GAUGES, METRICS, REGISTRY, Kind

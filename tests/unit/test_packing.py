@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Packed values read back exactly, with whichever dictionary they were written."""
 
 import hashlib

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Periods, hours and days: half-open spans of UTC that leave no hour out and share none."""
 
 from datetime import UTC, date, datetime, timedelta, timezone

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Invoice lines: graduated tiers, exact, rounded once."""
 
 from decimal import Decimal

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Reports of one hour become the hour: journals side by side, overlaps once, instances summed."""
 
 from itertools import permutations

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """A function's environment, checked by name before the first event."""
 
 import pytest

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - the expected value comes first
 """Events of the HTTP API, the identity in them, and the one shape of our errors."""
 
 import base64
