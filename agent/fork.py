@@ -43,6 +43,8 @@ def parted(hours: Iterable[Hour], carried: Hour, run_from_ms: int) -> Parts:
         shared = hour.start_ms == carried.start_ms and carried.observed_from_ms is not None
         if shared and run_from_ms < hour.end_ms:
             found = carried.without_catch_up()
+            # Up to here the original may have lived on: the spans must overlap, or both would be billed.
+            found.observed_until_ms = max(run_from_ms, hour.start_ms)
             own.append(hour.minus(carried, max(run_from_ms, hour.start_ms)).without_catch_up())
         else:
             own.append(hour.without_catch_up())

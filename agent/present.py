@@ -48,8 +48,9 @@ def begin_run(before: Present | None, now: Moment, wall_ms: int) -> Present:
     if before.timeline.anchor.boot_id == now.boot_id:
         return replace(before, run=run, run_from_ms=max(before.now_ms, before.timeline.at(now)))
     # A wall clock that went back, or forward by more than reports are kept, tells nothing: the hour goes on.
-    trusted = before.now_ms <= wall_ms <= before.now_ms + MAX_HOURS_BACK * HOUR_MS
-    from_ms = wall_ms if trusted else before.now_ms
+    # The millisecond more parts what was observed by a known time from what was observed by a guess.
+    trusted = before.now_ms < wall_ms <= before.now_ms + MAX_HOURS_BACK * HOUR_MS
+    from_ms = wall_ms if trusted else before.now_ms + 1
     return replace(
         before,
         run=run,

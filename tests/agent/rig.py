@@ -1,0 +1,63 @@
+"""A heart with a source, its sender over real HTTP, and the service it talks to; the test moves the time."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from agent.journal_rows import Frozen
+from agent.sender import Sender
+from agent.settings import load
+from agent.wire import Wire
+from tests.agent.service import KEY, Service
+from tests.agent.world import NOON, REPORTER, REQUESTS, Counters, Instance, Machine
+
+EVERY = 900
+
+
+class Rig:
+    """An instance with a source, its sender, and the service it talks to; no threads on the agent's side."""
+
+    def __init__(self, path: Path, service: Service, machine: Machine, key: str = KEY) -> None:
+        self.machine = machine
+        self.service = service
+        self.source = Counters(machine, NOON - timedelta(days=1), totals={REQUESTS: 500})
+        # Ticks as far apart as revisions: an agent that runs all the time, in fewer steps.
+        self.instance = Instance(path, machine, longest_tick=EVERY)
+        self.key = key
+        settings = load({"CUSTOMER_ID": "cust_1", "BILLING_API_URL": service.url, "INSTANCE_KEY": key})
+        self.wire = Wire.to_service(settings)
+        self.sender = self._sender()
+
+    def _sender(self) -> Sender:
+        return Sender(self.instance.journal, self.wire, self.machine, REPORTER, EVERY)
+
+    def restart(self) -> None:
+        """The agent stops without a word and starts again."""
+        self.instance.restart()
+        self.sender = self._sender()
+        self.instance.look()
+
+    def count(self, amount: int, seconds: int = 15) -> None:
+        self.source.grow(amount)
+        self.machine.wait(seconds)
+        self.instance.look(self.source.observe())
+
+    def talk(self) -> None:
+        """Everything that is due now."""
+        while self.sender.step():
+            pass
+
+    def settle(self, seconds: int = 600) -> None:
+        """Live for a while, with the sender trying whenever it may."""
+        for _ in range(seconds // 15):
+            self.talk()
+            self.machine.wait(15)
+            self.instance.look()
+        self.talk()
+
+    def close(self) -> None:
+        self.wire.close()
+        self.instance.journal.close()
+
+    def waiting(self) -> Frozen | None:
+        self.machine.wait(4000)
+        return self.instance.frozen()

@@ -1,0 +1,154 @@
+"""The journal's file: a full disk, another agent, another version."""
+
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from agent import journal_file
+from agent.hour import Hour
+from agent.journal_file import JournalError, JournalFile, JournalFullError, open_read_only
+from agent.journal_rows import Frozen
+from tests.agent.world import MEGABYTE, REPORTER, REQUESTS, Counters, Instance, Machine
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def unlimited() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_tick_that_cannot_be_written_moves_no_last_value_and_the_next_recovers_it(
+    path: Path, unlimited: None
+) -> None:
+    machine = Machine()
+    source = Counters(machine)
+    with Instance(path, machine) as instance:
+        instance.learn_the_time()
+        instance.look(source.observe())
+        source.grow(13)
+        machine.wait(15)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # No file may grow: every write of the log fails as on a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+        with pytest.raises(JournalFullError):
+            instance.look(source.observe())
+        assert instance.journal.full
+        assert 0 == instance.journal.look()[0].hour.counters["http_requests"]
+        assert not path.with_name("journal.ballast").exists()
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        machine.wait(15)
+        instance.look(source.observe())
+        assert not instance.journal.full
+        assert path.with_name("journal.ballast").stat().st_size == journal_file.BALLAST_BYTES
+        (report,) = instance.drain()
+    assert 13 == report.counters["http_requests"]
+    assert ("disk_full",) == report.sources["agent"].flags
+
+
+def test_the_database_does_not_grow_beyond_its_bound_and_delivering_makes_room(path: Path) -> None:
+    machine = Machine()
+    source = Counters(machine)
+    with Instance(path, machine, max_bytes=MEGABYTE // 4) as instance:
+        instance.learn_the_time()
+        instance.look(source.observe())
+        failed = False
+        for _ in range(600):
+            source.grow(1)
+            machine.wait(3600)
+            try:
+                instance.look(source.observe())
+            except JournalFullError:
+                failed = True
+                break
+        assert failed
+        assert path.stat().st_size <= MEGABYTE // 4
+        delivered = 0
+        while (frozen := _one(instance)) is not None and delivered < 20:
+            instance.journal.delivered(frozen, machine.moment())
+            delivered += 1
+        instance.look(source.observe())
+        assert source.truth == sum(hour for hour in _amounts(instance)) + delivered - 1
+
+
+def _one(instance: Instance) -> Frozen | None:
+    # Building may find no room; what is frozen already can be delivered all the same.
+    with suppress(JournalFullError):
+        instance.journal.build(REPORTER)
+    return instance.frozen()
+
+
+def _amounts(instance: Instance) -> list[int]:
+    with open_read_only(instance.path) as db:
+        rows = db.execute("SELECT content FROM hours").fetchall()
+    return [Hour.from_json(content).counters.get(REQUESTS.metric, 0) for (content,) in rows]
+
+
+def test_one_agent_at_a_time_has_the_journal(path: Path) -> None:
+    file = JournalFile(path, MEGABYTE)
+    with pytest.raises(JournalError, match="another agent is using"):
+        JournalFile(path, MEGABYTE)
+    file.close()
+    JournalFile(path, MEGABYTE).close()
+
+
+def test_a_killed_agent_leaves_no_lock_behind(path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from agent.journal_file import JournalFile; "
+        "file = JournalFile(Path(sys.argv[1]), 1 << 20); print('open', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"open\n" == process.stdout.readline()
+        process.kill()
+    JournalFile(path, MEGABYTE).close()
+
+
+def test_a_journal_of_another_version_is_refused(path: Path) -> None:
+    JournalFile(path, MEGABYTE).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(JournalError, match="has schema 99, not 1"):
+        JournalFile(path, MEGABYTE)
+
+
+def test_a_database_of_someone_else_is_refused(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    with pytest.raises(JournalError, match="no journal of this agent"):
+        JournalFile(path, MEGABYTE)
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"not a database, " * 100)
+    with pytest.raises(JournalError, match="move it away"):
+        JournalFile(path, MEGABYTE)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be written"):
+        JournalFile(tmp_path / "missing" / "journal", MEGABYTE)
+
+
+def test_a_committed_transaction_outlives_a_power_cut(path: Path) -> None:
+    """Each commit waits for the disk: WAL with synchronous FULL (2)."""
+    file = JournalFile(path, MEGABYTE)
+    with file.transaction() as db:
+        assert [("wal",), (2,)] == [
+            db.execute("PRAGMA journal_mode").fetchone(),
+            db.execute("PRAGMA synchronous").fetchone(),
+        ]
+    file.close()

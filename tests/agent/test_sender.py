@@ -1,0 +1,320 @@
+"""What the agent does with each answer of the contract's table, over real HTTP."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.answers import Outcome, back_off, read_answer, refusal_pause
+from metering.contract import Report
+from tests.agent.rig import EVERY, Rig
+from tests.agent.service import Service
+from tests.agent.world import NOON, REPORTER, Machine
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine(NOON + timedelta(minutes=10))
+
+
+@pytest.fixture
+def service(machine: Machine) -> Iterator[Service]:
+    with Service(lambda: machine.true) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(tmp_path: Path, service: Service, machine: Machine) -> Iterator[Rig]:
+    made = Rig(tmp_path / "journal", service, machine)
+    made.instance.look(made.source.observe())
+    made.count(7)
+    yield made
+    made.close()
+
+
+def test_the_first_call_is_whoami_and_tells_the_time(rig: Rig, service: Service) -> None:
+    rig.talk()
+    assert ["GET /prefix/api/usage/whoami", "POST /prefix/api/usage/report"] == service.paths
+    assert not rig.instance.journal.provisional
+
+
+def test_202_delivers_the_revision(rig: Rig, service: Service) -> None:
+    rig.talk()
+    assert (7, {"accepted": 1}) == (service.billed(), dict(service.deliveries))
+    assert rig.waiting() is None
+
+
+def test_the_same_bytes_again_are_a_duplicate_and_delivered(rig: Rig, service: Service) -> None:
+    rig.talk()
+    rig.count(3)
+    service.canned = [(504, {}, b"")]
+    rig.machine.wait(EVERY)
+    rig.talk()
+    service.stored[NOON, rig.instance.journal.state_id] = Report.model_validate_json(service.requests[-1])
+    rig.settle(30)
+    assert service.requests[1] == service.requests[2]
+    assert (10, 1) == (service.billed(), service.deliveries["duplicate"])
+    assert rig.sender.sending.trouble == ""
+
+
+def test_superseded_by_a_revision_of_ours_is_delivered(rig: Rig, service: Service) -> None:
+    rig.talk()
+    before = rig.instance.journal.state_id
+    held = next(iter(service.stored.values()))
+    said = {"status": "superseded", "revision": 1, "digest": held.digest()}
+    rig.machine.wait(EVERY)
+    service.canned = [service.answer(200, said)]
+    rig.talk()
+    assert before == rig.instance.journal.state_id
+    assert rig.instance.frozen() is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "superseded", "revision": 9, "digest": "x"},
+        {"status": "superseded", "revision": 1, "digest": "another content"},
+    ],
+)
+def test_superseded_by_a_revision_that_was_never_built_is_a_fork(
+    rig: Rig, service: Service, answer: dict[str, object]
+) -> None:
+    before = rig.instance.journal.state_id
+    service.canned = [service.answer(200, answer)]
+    rig.talk()
+    assert before != rig.instance.journal.state_id
+    assert "journal_forked" in rig.instance.journal.look()[3]
+
+
+def test_a_conflict_is_a_fork(rig: Rig, service: Service) -> None:
+    before = rig.instance.journal.state_id
+    service.canned = [service.error(409, "conflict", revision=1, digest="x")]
+    rig.talk()
+    assert before != rig.instance.journal.state_id
+
+
+def test_an_hour_in_the_future_is_kept_until_its_time_has_come(rig: Rig, service: Service) -> None:
+    service.canned = [service.error(422, "window_in_future")]
+    rig.talk()
+    assert rig.instance.frozen() is None
+    assert 1 == len(service.requests)
+    rig.settle(120)
+    assert 7 == service.billed()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(413, "too_large"), (422, "window_too_old"), (422, "invalid_report")]
+)
+def test_a_report_refused_for_good_is_quarantined_and_shown(
+    rig: Rig, service: Service, status: int, code: str
+) -> None:
+    details = [{"field": "gauges.x.max", "message": "too great"}]
+    service.canned = [service.error(status, code, details=details)]
+    rig.talk()
+    waiting = rig.instance.journal.look()[2]
+    assert (0, 1) == (waiting.reports, waiting.quarantined)
+    assert code in waiting.problems[0][1]
+    assert "gauges.x.max" in waiting.problems[0][1]
+
+
+def test_a_quarantined_revision_does_not_keep_the_next_one_from_delivery(rig: Rig, service: Service) -> None:
+    service.canned = [service.error(422, "invalid_report")]
+    rig.talk()
+    rig.count(2, EVERY)
+    rig.talk()
+    assert 9 == service.billed()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_keeps_everything_and_is_tried_again_slowly(
+    rig: Rig, service: Service, status: int
+) -> None:
+    rig.talk()
+    rig.count(2, EVERY)
+    service.canned = [(status, {}, b'{"message": "Forbidden"}')] * 3
+    rig.talk()
+    assert "the key is refused" in rig.sender.sending.trouble
+    sent = len(service.requests)
+    rig.machine.wait(14)
+    rig.talk()
+    assert sent == len(service.requests)
+    rig.settle(300)
+    assert (9, "") == (service.billed(), rig.sender.sending.trouble)
+
+
+def test_a_wrong_key_is_said_before_anything_is_sent(
+    tmp_path: Path, service: Service, machine: Machine
+) -> None:
+    rig = Rig(tmp_path / "other", service, machine, key="wrong")
+    rig.instance.look()
+    rig.talk()
+    assert "the key is refused" in rig.sender.sending.trouble
+    assert [] == service.requests
+    rig.close()
+
+
+def test_a_key_of_another_instance_is_said_before_anything_is_sent(rig: Rig, service: Service) -> None:
+    service.instance_id = "other"
+    rig.talk()
+    assert "cust_1/other" in rig.sender.sending.trouble
+    assert [] == service.requests
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (429, {}, b"{}"),
+        (500, {}, b""),
+        (503, {}, b"<html>"),
+        (404, {}, b'{"message": "Not Found"}'),
+        (301, {"Location": "/elsewhere"}, b""),
+        (200, {}, b"<html>Welcome to the hotel</html>"),
+        (200, {}, b'{"status": "accepted"}'),
+        (202, {}, b"[]"),
+        (422, {}, b"not ours"),
+        (409, {}, b"not ours"),
+    ],
+    ids=str,
+)
+def test_anything_else_is_tried_again_for_ever_with_the_same_bytes(
+    rig: Rig, service: Service, answer: tuple[int, dict[str, str], bytes]
+) -> None:
+    service.canned = [answer] * 4
+    rig.settle(1800)
+    assert {service.requests[0]} == set(service.requests[:5])
+    assert 7 == service.billed()
+
+
+def test_no_answer_at_all_is_tried_again(rig: Rig, service: Service) -> None:
+    rig.talk()
+    rig.count(5, EVERY)
+    url = rig.wire._base_url
+    rig.wire._base_url = "http://127.0.0.1:9/prefix"
+    rig.talk()
+    assert "no answer" in rig.sender.sending.trouble
+    rig.wire._base_url = url
+    rig.settle(300)
+    assert 12 == service.billed()
+
+
+def test_retry_after_is_honoured(rig: Rig, service: Service) -> None:
+    service.canned = [(503, {"Retry-After": "120"}, b"")]
+    rig.talk()
+    rig.settle(105)
+    assert 1 == len(service.requests)
+    rig.settle(30)
+    assert 7 == service.billed()
+
+
+def test_a_failing_report_never_blocks_the_others(rig: Rig, service: Service) -> None:
+    service.refuse_hours = {NOON}
+    for _ in range(5):
+        rig.count(10, 3600)
+        rig.settle()
+    rig.settle(EVERY)
+    assert [NOON + hour * HOUR for hour in range(1, 5)] == service.hours()[:4]
+    service.refuse_hours = set()
+    rig.settle()
+    assert NOON == service.hours()[0]
+
+
+def test_with_the_service_away_the_number_of_attempts_does_not_grow_with_what_waits(
+    rig: Rig, service: Service
+) -> None:
+    rig.talk()
+    for _ in range(48):
+        rig.count(1, 3600)
+    service.canned = [(503, {}, b"")] * 10_000
+    before = len(service.requests)
+    rig.settle(1800)
+    # 48 reports, half an hour: pauses grow to 150 s in the mean, whatever waits.
+    assert len(service.requests) - before < 48
+
+
+def test_the_service_changes_the_distance_of_reports(rig: Rig, service: Service) -> None:
+    service.report_every_seconds = 300
+    rig.talk()
+    assert 300 == rig.sender.report_every_seconds
+    before = len(service.requests)
+    for _ in range(40):
+        rig.count(1)
+        rig.talk()
+    assert before + 2 == len(service.requests)
+
+
+@pytest.mark.parametrize("seconds", [0, 59, 3601, -5])
+def test_a_distance_outside_the_contract_is_not_adopted(rig: Rig, service: Service, seconds: int) -> None:
+    service.report_every_seconds = seconds
+    rig.talk()
+    assert EVERY == rig.sender.report_every_seconds
+
+
+def test_instances_send_at_different_seconds(tmp_path: Path, service: Service, machine: Machine) -> None:
+    offsets = set()
+    for name in ("a", "b", "c", "d"):
+        rig = Rig(tmp_path / name, service, machine)
+        rig.sender._reporter = type(REPORTER)("cust_1", name, "1.0.0")
+        offsets.add(rig.sender._offset_ms(EVERY * 1000))
+        rig.close()
+    assert 4 == len(offsets)
+    assert all(0 <= offset < EVERY * 1000 for offset in offsets)
+
+
+def test_one_request_is_in_flight(rig: Rig, service: Service) -> None:
+    for _ in range(3):
+        rig.count(1, 3600)
+    rig.talk()
+    assert 1 == service.most_in_flight
+
+
+def test_the_last_revision_is_built_and_sent_on_stopping(rig: Rig, service: Service) -> None:
+    rig.talk()
+    rig.count(30)
+    rig.sender.start()
+    rig.sender.finish()
+    (report,) = service.stored.values()
+    assert (37, False) == (report.counters["http_requests"], report.final)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999", 3600),
+        ("Sun, 22 Nov 2026 12:02:00 GMT", 120),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", 0),
+        ("Sun, 22 Nov 2029 11:00:00 GMT", 3600),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(header: str, seconds: int | None) -> None:
+    answer = read_answer(503, {"retry-after": header}, b"", datetime(2026, 11, 22, 12, tzinfo=UTC))
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert expected == answer.retry_after
+
+
+def test_an_answer_may_say_more_than_this_agent_knows() -> None:
+    said = {
+        "status": "accepted",
+        "revision": 3,
+        "digest": "d",
+        "server_time": "2026-11-22T12:00:00Z",
+        "new": 1,
+    }
+    answer = read_answer(202, {}, json.dumps(said).encode(), NOON)
+    assert (Outcome.DELIVERED, 3, NOON) == (answer.outcome, answer.revision, answer.server_time)
+
+
+def test_back_off_runs_from_one_second_to_five_minutes() -> None:
+    assert timedelta(seconds=1) == back_off(1, 0)
+    assert timedelta(seconds=2) >= back_off(1, 999)
+    assert timedelta(seconds=1) == back_off(50, 0)
+    assert timedelta(minutes=4, seconds=59) <= back_off(50, 999) <= timedelta(minutes=5)
+    spans: list[Callable[[], timedelta]] = [lambda: refusal_pause(1), lambda: refusal_pause(90)]
+    assert [timedelta(seconds=15), timedelta(minutes=5)] == [span() for span in spans]

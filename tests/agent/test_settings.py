@@ -1,0 +1,159 @@
+"""The settings: environment and file, every error named at once with its fix."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.settings import SettingsError, load
+
+LICENSED = {
+    "CUSTOMER_ID": "cust_1",
+    "BILLING_API_URL": "https://billing.example/v1/",
+    "INSTANCE_KEY": "secret-key",
+}
+
+
+def problems(environment: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        load(environment)
+    return refused.value.problems
+
+
+def test_without_settings_the_agent_is_unlicensed() -> None:
+    settings = load({})
+    assert not settings.licensed
+    assert (15, 900, "default") == (
+        settings.poll_seconds,
+        settings.report_every_seconds,
+        settings.instance_id,
+    )
+    assert "127.0.0.1:9464" == settings.health_address
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert not load({"CUSTOMER_ID": "", "MQTT_HOST": "", "POLL_SECONDS": ""}).licensed
+
+
+def test_a_source_is_enabled_by_its_settings() -> None:
+    settings = load({"MQTT_HOST": "broker", "POSTGRES_DSN": "postgresql://db"})
+    assert settings.mosquitto is not None
+    assert settings.postgres is not None
+    assert ("broker", 1883, False) == (
+        settings.mosquitto.host,
+        settings.mosquitto.port,
+        settings.mosquitto.tls,
+    )
+    assert 5 == settings.postgres.statement_timeout_seconds
+    assert load({}).mosquitto is None
+
+
+def test_an_authority_switches_tls_and_its_port_on(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text("", encoding="ascii")
+    settings = load({"MQTT_HOST": "broker", "MQTT_CA_FILE": str(authority)})
+    assert settings.mosquitto is not None
+    assert (True, 8883) == (settings.mosquitto.tls, settings.mosquitto.port)
+
+
+def test_every_error_is_named_at_once() -> None:
+    found = problems(
+        {
+            "CUSTOMER_ID": "not an id",
+            "POLL_SECONDS": "often",
+            "MQTT_PORT": "70000",
+            "BILLING_API_URL": "ftp://billing.example",
+            "INSTANCE_KEY_FILE": "/nowhere/key",
+        }
+    )
+    names = [problem.partition(":")[0] for problem in found]
+    assert [
+        "INSTANCE_KEY_FILE",
+        "CUSTOMER_ID",
+        "BILLING_API_URL",
+        "POLL_SECONDS",
+        "MQTT_HOST",
+        "MQTT_PORT",
+    ] == names
+
+
+def test_a_secret_may_come_from_a_file_but_not_from_two_places(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-file\n", encoding="utf-8")
+    given = {name: value for name, value in LICENSED.items() if name != "INSTANCE_KEY"}
+    settings = load(given | {"INSTANCE_KEY_FILE": str(file)})
+    assert settings.instance_key is not None
+    assert "from-file" == settings.instance_key.get_secret_value()
+    (problem,) = problems(LICENSED | {"INSTANCE_KEY_FILE": str(file)})
+    assert "given twice" in problem
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(load(LICENSED | {"POSTGRES_DSN": "postgresql://u:pa55@h/d"}))
+    assert "secret-key" not in shown
+    assert "pa55" not in shown
+
+
+def test_a_key_never_travels_in_clear_beyond_this_machine() -> None:
+    (problem,) = problems(LICENSED | {"BILLING_API_URL": "http://billing.example"})
+    assert "use https" in problem
+    for host in ("127.0.0.1:4566", "[::1]:80", "localhost", "abc.execute-api.localhost:4566"):
+        assert load(LICENSED | {"BILLING_API_URL": f"http://{host}/p/"}).billing_api_url == f"http://{host}/p"
+
+
+def test_a_url_without_a_key_is_an_error() -> None:
+    (problem,) = problems({"CUSTOMER_ID": "cust_1", "BILLING_API_URL": "https://billing.example"})
+    assert "INSTANCE_KEY" in problem
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(
+        'customer_id = "from_file"\npoll_seconds = 20\n[mosquitto]\nhost = "broker"\n', encoding="utf-8"
+    )
+    settings = load({"AGENT_CONFIG": str(file), "CUSTOMER_ID": "from_env", "MQTT_USERNAME": "agent"})
+    assert settings.mosquitto is not None
+    assert ("from_env", 20, "broker", "agent") == (
+        settings.customer_id,
+        settings.poll_seconds,
+        settings.mosquitto.host,
+        settings.mosquitto.username,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("poll_secs = 3", "poll_secs"),
+        ('[mosquitto]\nhostname = "x"\nhost = "y"', "mosquitto.hostname"),
+        ("not toml", "AGENT_CONFIG"),
+        ("[source.mine]\noption = 1", "source.mine.factory"),
+        ('[source.mine]\nfactory = "no colon"', "source.mine.factory"),
+    ],
+)
+def test_a_faulty_file_is_named_with_the_place(tmp_path: Path, text: str, name: str) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(text, encoding="utf-8")
+    (problem,) = problems({"AGENT_CONFIG": str(file)})
+    assert problem.startswith(f"{name}:")
+
+
+def test_a_missing_file_is_named() -> None:
+    (problem,) = problems({"AGENT_CONFIG": "/nowhere/agent.toml"})
+    assert problem.startswith("AGENT_CONFIG: /nowhere/agent.toml")
+
+
+def test_a_source_of_another_package_gets_its_own_table(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text('[source.mine]\nfactory = "their.module:Make"\npath = "/x"\n', encoding="utf-8")
+    plugin = load({"AGENT_CONFIG": str(file)}).source["mine"]
+    assert ("their.module:Make", {"path": "/x"}) == (plugin.factory, plugin.options())
+
+
+@pytest.mark.parametrize("address", ["9464", "host:", ":1", "host:99999", "host:port"])
+def test_a_health_address_is_host_and_port(address: str) -> None:
+    (problem,) = problems({"HEALTH_ADDRESS": address})
+    assert problem.startswith("HEALTH_ADDRESS:")
+
+
+def test_the_health_page_can_be_switched_off() -> None:
+    assert load({"HEALTH_ADDRESS": "off"}).health_address is None
