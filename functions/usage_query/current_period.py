@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from metering.accounts import BillingPeriod
+from metering.alerts import SILENT_AFTER
 from metering.answers import (
+    Alert,
     CurrentPeriod,
     EstimatedInvoice,
     InstanceState,
@@ -27,7 +29,6 @@ from metering.rollup import Hour
 from usage_query.days import daily_breakdown
 from usage_query.flags import flags_of
 
-SILENT_AFTER = timedelta(hours=3)
 ESTIMATE_METHOD = "usage so far at the period's prices, before discounts and tax; GB means 2^30 bytes"
 
 
@@ -39,6 +40,7 @@ def current_period(
     catalog: Catalog,
     now: datetime,
     as_of: datetime,
+    alerts: Sequence[Alert] = (),
 ) -> CurrentPeriod:
     """Build the page's answer.
 
@@ -54,6 +56,8 @@ def current_period(
         The meters and prices.
     now, as_of
         The present, and the instant up to which everything accepted is in the hours.
+    alerts
+        What was told in this period, newest first.
     """
     span, terms = billing.span, billing.terms(catalog)
     contributed = all_contributions(catalog, hours, span)
@@ -82,7 +86,7 @@ def current_period(
         server_time=now.replace(microsecond=0),
         meters=meters,
         estimated_invoice=_estimate(lines, forecasts, terms, catalog),
-        alerts=[],
+        alerts=list(alerts),
         instances=list(instances),
         flags=flags_of(hours, catalog, now),
     )

@@ -7,12 +7,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from metering.accounts import period_for
+from metering.alerts import SILENT_AFTER
 from metering.answers import CurrentPeriod
 from metering.catalog import builtin_catalog
 from metering.contract import Pace, WhoAmI, canonical_json
 from metering.observability import count, logger, metrics
 from metering.periods import HOUR, hour_of
 from metering.settings import Settings, read_settings
+from metering.tables.alerts import Alerts
 from metering.tables.client import dynamodb
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
@@ -27,7 +29,8 @@ from metering.web import (
     require_customer,
     require_instance_key,
 )
-from usage_query.current_period import SILENT_AFTER, current_period, instance_states
+from usage_query.alerts import alerts_of
+from usage_query.current_period import current_period, instance_states
 from usage_query.live import live_hours
 
 
@@ -43,6 +46,7 @@ class QuerySettings(Settings):
 
 SETTINGS = read_settings(QuerySettings)
 CUSTOMERS = Customers(dynamodb(), SETTINGS.customers_table)
+ALERTS = Alerts(dynamodb(), SETTINGS.customers_table)
 REPORTS = Reports(dynamodb(), SETTINGS.reports_table)
 MARKERS = Markers(dynamodb(), SETTINGS.markers_table)
 HOURS = Hours(dynamodb(), SETTINGS.hours_table)
@@ -97,7 +101,17 @@ def _current_period(event: dict[str, Any], customer_id: str, now: datetime) -> d
     live = live_hours(customer_id, billing.span, now, MARKERS, HOURS, REPORTS)
     recent = REPORTS.between(customer_id, hour_of(now) - SILENT_AFTER, now + HOUR)
     states = instance_states((i.instance_id for i in account.instances if i.digests), recent, now)
-    answer = current_period(customer_id, billing, live.hours, states, builtin_catalog(), now, live.as_of)
+    told = (stored.alert for stored in ALERTS.since(customer_id, billing.start))
+    answer = current_period(
+        customer_id,
+        billing,
+        live.hours,
+        states,
+        builtin_catalog(),
+        now,
+        live.as_of,
+        alerts_of(told, billing),
+    )
     etag = _etag(answer)
     if event.get("headers", {}).get("if-none-match") == etag:
         return {"statusCode": 304, "headers": {"etag": etag, "cache-control": "no-cache"}}

@@ -122,6 +122,20 @@ class Flag(_Answer):
     hours: int
 
 
+class Alert(_Answer):
+    """One message about the period, with the id under which it was published.
+
+    ``meter`` is None where it is about the invoice or an instance; ``threshold`` is a percentage.
+    """
+
+    id: str
+    kind: str
+    meter: str | None
+    threshold: int | None
+    message: str
+    at: Instant
+
+
 class CurrentPeriod(_Answer):
     """Everything the usage page shows; one call."""
 
@@ -139,6 +153,6 @@ class CurrentPeriod(_Answer):
     server_time: Instant
     meters: list[MeterUsage]
     estimated_invoice: EstimatedInvoice
-    alerts: list[str]
+    alerts: list[Alert]
     instances: list[InstanceState]
     flags: list[Flag]

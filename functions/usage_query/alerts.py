@@ -1,0 +1,27 @@
+"""The alerts that a period's page shows."""
+
+from collections.abc import Iterable
+
+from metering import answers
+from metering.accounts import BillingPeriod
+from metering.alerts import Alert
+
+
+def alerts_of(told: Iterable[Alert], billing: BillingPeriod) -> list[answers.Alert]:
+    """Return the alerts of a period, newest first: those about it, and the silences that fell into it."""
+    ours = [
+        alert
+        for alert in told
+        if alert.period == billing.start or (alert.period is None and billing.start <= alert.at < billing.end)
+    ]
+    return [
+        answers.Alert(
+            id=alert.alert_id,
+            kind=alert.kind,
+            meter=alert.meter,
+            threshold=alert.threshold,
+            message=alert.message,
+            at=alert.at,
+        )
+        for alert in sorted(ours, key=lambda alert: (alert.at, alert.key), reverse=True)
+    ]
