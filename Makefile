@@ -22,6 +22,10 @@ demo: setup ## Run the whole thread on this machine, from MQTT to the Stripe inv
 test: setup ## Run every test, on the real programs (PYTEST_ARGS="-k name" chooses)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+.PHONY: test-property
+test-property: setup ## Run the property tests over at least 10,000 random histories, and the whole simulated year
+	HYPOTHESIS_PROFILE=slow $(BIN)/pytest tests/property tests/year --timeout 3600 $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: setup ## Check style, types, imports and the template
 	$(BIN)/ruff check .

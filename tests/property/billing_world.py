@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from aggregate.recompute import Tables, recompute
@@ -84,6 +84,10 @@ class World:
             for table in ("customers", "reports", "markers", "hours")
             for item in self.client.items(table)
         ]
+
+    def replaced(self) -> list[tuple[Report, Report]]:
+        """Each stored report that a higher revision took the place of, with that revision."""
+        return [pair for versions in self._versions.values() for pair in pairwise(versions)]
 
     def _ingest(self, waiting: deque[Delivery], history: History) -> None:
         while waiting:

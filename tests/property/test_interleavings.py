@@ -1,5 +1,8 @@
 """Random histories under any interleaving, with kills at any step, end in the items of the serial run."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 
 from metering.catalog import Basis, Catalog, builtin_catalog
@@ -24,9 +27,36 @@ def serial(accepted: list[Report], catalog: Catalog) -> World:
     return world
 
 
-@given(histories())
-def test_any_interleaving_ends_in_the_items_of_the_serial_run(history: History) -> None:
-    """Any order, repetition, interleaving and loss-then-retry ends in the same items, byte for byte."""
-    world = World(CATALOG)
+def check(history: History, catalog: Catalog, page: int) -> None:
+    """Play a history and compare its items with those of the serial run."""
+    world = World(catalog, page=page)
     trace = world.play(history)
-    assert serial(world.accepted, CATALOG).state() == world.state(), "\n".join(trace)
+    assert serial(world.accepted, catalog).state() == world.state(), "\n".join(trace)
+
+
+@pytest.mark.parametrize("page", [1, 1000], ids=["a page an item", "one page"])
+@pytest.mark.parametrize("catalog", [CATALOG, PEAKS], ids=["builtin", "peak"])
+@given(history=histories())
+def test_any_interleaving_ends_in_the_items_of_the_serial_run(
+    history: History, catalog: Catalog, page: int
+) -> None:
+    """Any order, repetition, interleaving, kill and retry of the same deliveries ends in the same bytes."""
+    check(history, catalog, page)
+
+
+@given(histories())
+def test_the_order_in_which_others_move_is_all_that_chance_decides(history: History) -> None:
+    """The same history with the same choices takes the same steps: a counterexample can be had again."""
+    assert World(CATALOG).play(history) == World(CATALOG).play(history)
+
+
+@given(histories())
+def test_a_lowered_counter_is_always_named(history: History) -> None:
+    """A higher revision that lowers a counter of its journal's hour names it, and no other ever does."""
+    world = World(CATALOG)
+    world.play(replace(history, choices=tuple(replace(c, dies=False) for c in history.choices)))
+    expected = [
+        tuple(name for name, amount in sorted(old.counters.items()) if new.counters.get(name, 0) < amount)
+        for old, new in world.replaced()
+    ]
+    assert sorted(filter(None, expected)) == sorted(filter(None, world.lowered))
