@@ -1,0 +1,238 @@
+"""Recomputing an hour: idempotent, never backwards, and no marker lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aggregate.recompute import Tables, recompute
+from metering.accounts import BillingPeriod, Customer
+from metering.catalog import Catalog, builtin_catalog, parse_catalog
+from metering.periods import HOUR as ONE_HOUR
+from metering.rollup import rollup
+from metering.tables.reports import Reports
+from tests.component.tables import Calls
+from tests.reports import HOUR, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from metering.contract import Report
+    from metering.rollup import Hour
+    from tests.component.service import Service
+
+CATALOG = builtin_catalog()
+LATER = HOUR + timedelta(days=2)
+PEAK = parse_catalog("""
+currency = "usd"
+[meters.devices]
+label = "Devices"
+metrics = ["active_devices"]
+unit = "device"
+unit_size = 1
+basis = "peak"
+[plans]
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class SlowReports(Reports):
+    """Reports that are read, and then something else happens before the reader goes on."""
+
+    meanwhile: Callable[[], object] = lambda: None
+
+    def of_hour(self, customer: str, hour: datetime) -> Iterator[Report]:
+        """Read the hour; the others act before the reader computes."""
+        read = list(super(SlowReports, self).of_hour(customer, hour))
+        self.meanwhile()
+        return iter(read)
+
+
+@pytest.fixture
+def tables(service: Service) -> Tables:
+    """The tables that a worker has."""
+    return Tables(service.customers, service.reports, service.markers, service.hours)
+
+
+def land(tables: Tables, revision: int, requests: int, **changes: Any) -> Report:
+    """Let a report land as ingest does: the report, then the marker."""
+    sent = report(revision=revision, counters={"http_requests": requests}, **changes)
+    tables.reports.put(sent)
+    tables.markers.touch_dirty(sent.customer_id, sent.window_start)
+    return sent
+
+
+def work(tables: Tables, catalog: Catalog = CATALOG, now: datetime = LATER) -> Hour | None:
+    """Recompute the hour."""
+    return recompute("cust_8f2c", HOUR, now, tables, catalog)
+
+
+def hours(tables: Tables) -> list[Hour]:
+    """Return the stored hours."""
+    return list(tables.hours.between("cust_8f2c", HOUR - 99 * ONE_HOUR, HOUR + 99 * ONE_HOUR))
+
+
+def unsent(tables: Tables) -> list[date]:
+    """Return the days that are to be reported."""
+    return [marker.day for marker in tables.markers.unsent_of("cust_8f2c")]
+
+
+def test_a_dirty_hour_is_computed(tables: Tables) -> None:
+    """A dirty hour is rolled up and stored, its day is to be reported, and its marker is gone."""
+    sent = land(tables, 1, 10)
+    assert rollup(HOUR, [sent]) == work(tables)
+    assert [rollup(HOUR, [sent])] == hours(tables)
+    assert [HOUR.date()] == unsent(tables)
+    assert [] == list(tables.markers.dirty_of("cust_8f2c"))
+
+
+def test_a_clean_hour_is_left(tables: Tables) -> None:
+    """Without a marker there is nothing to do: nothing is stored and no day marked."""
+    tables.reports.put(report())
+    assert work(tables) is None
+    assert ([], []) == (hours(tables), unsent(tables))
+
+
+def test_a_marker_without_reports(tables: Tables) -> None:
+    """A marker whose reports are gone leaves no hour of nothing behind, and is cleared."""
+    tables.markers.touch_dirty("cust_8f2c", HOUR)
+    work(tables)
+    assert ([], [], []) == (hours(tables), unsent(tables), list(tables.markers.dirty_of("cust_8f2c")))
+
+
+def test_again_and_again(tables: Tables, service: Service) -> None:
+    """Recomputing twice ends in the same hour, byte for byte."""
+    land(tables, 1, 10)
+    work(tables)
+    before = service.everything()["hours"]
+    tables.markers.touch_dirty("cust_8f2c", HOUR)
+    work(tables)
+    assert before == service.everything()["hours"]
+
+
+def test_touched_meanwhile(tables: Tables) -> None:
+    """A report that lands while a worker computes keeps its marker, and the next work takes it in."""
+    land(tables, 1, 10)
+    slow = SlowReports(tables.reports.client, tables.reports.table, lambda: land(tables, 2, 20))
+    work(Tables(tables.customers, slow, tables.markers, tables.hours))
+    assert 1 == len(list(tables.markers.dirty_of("cust_8f2c")))
+    work(tables)
+    assert [20] == [hour.counters["http_requests"] for hour in hours(tables)]
+    assert [] == list(tables.markers.dirty_of("cust_8f2c"))
+
+
+def test_a_slow_worker(tables: Tables) -> None:
+    """A worker that read older reports never puts its hour over a newer one; it goes on and marks the day."""
+
+    def overtake() -> None:
+        land(tables, 2, 20)
+        work(tables)
+        (marker,) = tables.markers.unsent_of("cust_8f2c")
+        tables.markers.clear_unsent(marker)
+
+    land(tables, 1, 10)
+    slow = SlowReports(tables.reports.client, tables.reports.table, overtake)
+    work(Tables(tables.customers, slow, tables.markers, tables.hours))
+    assert [(2, 20)] == [(hour.computed_from, hour.counters["http_requests"]) for hour in hours(tables)]
+    assert [HOUR.date()] == unsent(tables)
+
+
+def test_a_slow_worker_of_two_journals(tables: Tables) -> None:
+    """The sum of revisions tells newer from older though another journal's report is the change."""
+    land(tables, 9, 10)
+    slow = SlowReports(
+        tables.reports.client,
+        tables.reports.table,
+        lambda: (land(tables, 1, 5, instance_id="second"), work(tables)),
+    )
+    work(Tables(tables.customers, slow, tables.markers, tables.hours))
+    assert [(10, 15)] == [(hour.computed_from, hour.counters["http_requests"]) for hour in hours(tables)]
+
+
+def test_any_step_may_fail(tables: Tables, service: Service) -> None:
+    """Wherever a worker dies, the next one ends in the same hour, the day marked and the marker cleared."""
+    whole = Calls().watch(service.client)
+    land(tables, 1, 10)
+    started = len(whole.made)
+    work(tables)
+    steps = len(whole.made) - started
+    expected = service.everything()["hours"]
+    assert steps >= 5
+    for step in range(steps):
+        for item in expected:
+            service.client.delete_item(TableName="hours", Key={name: item[name] for name in ("pk", "sk")})
+        for marker in tables.markers.unsent_of("cust_8f2c"):
+            tables.markers.clear_unsent(marker)
+        tables.markers.touch_dirty("cust_8f2c", HOUR)
+        Calls(fail_at=step).watch(service.client)
+        with pytest.raises(ConnectionAbortedError):
+            work(tables)
+        assert 1 == len(list(tables.markers.dirty_of("cust_8f2c")))
+        work(tables)
+        assert expected == service.everything()["hours"]
+        assert [HOUR.date()] == unsent(tables)
+        assert [] == list(tables.markers.dirty_of("cust_8f2c"))
+
+
+def test_the_order_of_steps(tables: Tables, service: Service) -> None:
+    """Marker, reports, hour, unsent day, then the marker's end: no accepted report is ever uncovered."""
+    land(tables, 1, 10)
+    watched = Calls().watch(service.client)
+    work(tables)
+    order = [(name, made["TableName"]) for name, made in watched.made if made["TableName"] != "customers"]
+    assert [
+        ("GetItem", "markers"),
+        ("Query", "reports"),
+        ("PutItem", "hours"),
+        ("PutItem", "markers"),
+        ("DeleteItem", "markers"),
+    ] == order
+
+
+def days(first: date, count: int) -> list[date]:
+    """Return days in a row."""
+    return [first + timedelta(days=n) for n in range(count)]
+
+
+def test_sums_mark_their_own_day(tables: Tables) -> None:
+    """Without a peak meter a late report marks its own day alone, however late it is."""
+    land(tables, 1, 10)
+    work(tables, now=HOUR + timedelta(days=30))
+    assert [HOUR.date()] == unsent(tables)
+
+
+def test_a_peak_marks_later_days(tables: Tables) -> None:
+    """With a peak meter a late report marks every later day up to today, whose rises may change."""
+    land(tables, 1, 10)
+    tables.customers.add(Customer(customer_id="cust_8f2c", name="Eight", plan="x@1"))
+    work(tables, PEAK, HOUR + timedelta(days=3))
+    assert days(HOUR.date(), 4) == unsent(tables)
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        (datetime(2026, 11, 25, tzinfo=HOUR.tzinfo), date(2026, 11, 24)),
+        (datetime(2026, 11, 25, 10, tzinfo=HOUR.tzinfo), date(2026, 11, 25)),
+    ],
+)
+def test_a_peak_ends_with_its_period(tables: Tables, end: datetime, last: date) -> None:
+    """A peak's later days end with the period's last day: the next period begins its own peak."""
+    land(tables, 1, 10)
+    tables.customers.add(Customer(customer_id="cust_8f2c", name="Eight", plan="x@1"))
+    tables.customers.add_period(
+        "cust_8f2c", BillingPeriod(start=HOUR - timedelta(days=3), end=end, plan="x@1")
+    )
+    work(tables, PEAK, HOUR + timedelta(days=20))
+    assert days(HOUR.date(), (last - HOUR.date()).days + 1) == unsent(tables)
+
+
+def test_a_peak_of_a_period_not_yet_stored(tables: Tables) -> None:
+    """A period that has no snapshot yet bounds a peak all the same: the calendar month, or the anchor's."""
+    land(tables, 1, 10)
+    tables.customers.add(Customer(customer_id="cust_8f2c", name="Eight", plan="x@1"))
+    work(tables, PEAK, HOUR + timedelta(days=20))
+    assert days(HOUR.date(), 9) == unsent(tables)

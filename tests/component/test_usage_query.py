@@ -1,0 +1,208 @@
+"""usage_query through its events: what was accepted is what is shown, to its own customer alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from metering.accounts import Customer
+from metering.contract import format_instant
+from metering.periods import HOUR as ONE_HOUR
+from metering.periods import Period, hour_of
+from metering.web import Identity
+from tests.component.tables import Calls
+from tests.reports import document, gauge, report, source
+from usage_query.live import MOST_RECOMPUTED, live_hours
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tests.component.service import Service
+
+PATH = "current_period"
+PORTAL = Identity("cust_8f2c", "", "portal")
+
+
+def used(hour: datetime, requests: int, **changes: Any) -> dict[str, Any]:
+    """Return a report of calls and devices."""
+    devices = {"active_devices": gauge(12, 13, 43200)}
+    return document(
+        hour, counters={"http_requests": requests}, gauges=devices, sources={"http": source()}, **changes
+    )
+
+
+def figures(body: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without the instants at which it was given."""
+    return {name: value for name, value in body.items() if name not in {"as_of", "server_time"}}
+
+
+def test_whoami(service: Service, now: datetime) -> None:
+    """A key's identity, the clock and the pace are the agent's first answer."""
+    answer = service.get("whoami")
+    assert 200 == answer.status
+    assert ("cust_8f2c", "default", 900) == tuple(
+        answer.body[name] for name in ("customer_id", "instance_id", "report_every_seconds")
+    )
+    assert format_instant(now) <= answer.body["server_time"]
+
+
+def test_whoami_is_for_instances(service: Service) -> None:
+    """A portal token has no instance to ask for: 403."""
+    assert (403, "instance_key_required") == ((found := service.get("whoami", PORTAL)).status, found.code)
+
+
+def test_a_report_is_visible_after_its_202(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """A report is in the very next answer before anything is aggregated, and in the same way after."""
+    assert "0" == service.get(PATH).body["api_calls"]
+    assert 202 == service.post(used(last_hour, 42)).status
+    before = service.get(PATH).body
+    assert ("42", "12") == (before["api_calls"], before["active_devices"])
+    service.aggregate()
+    assert figures(before) == figures(service.get(PATH).body)
+
+
+def test_a_correction_is_visible_at_once(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """A higher revision of an hour that was aggregated already shows at once."""
+    service.post(used(last_hour, 42))
+    service.aggregate()
+    service.post(used(last_hour, 50, revision=2))
+    assert "50" == service.get(PATH).body["api_calls"]
+
+
+def test_the_open_hour_is_visible(service: Service, customer: Customer, now: datetime) -> None:
+    """The hour still open shows what was reported of it so far."""
+    service.post(document(hour_of(now), span=(0, 0), counters={"http_requests": 7}))
+    assert "7" == service.get(PATH).body["api_calls"]
+
+
+def test_both_routes(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """The route with a customer and the one without give the same figures, to a key and to a portal token."""
+    service.post(used(last_hour, 42))
+    answers = [
+        service.get(PATH),
+        service.get(PATH, PORTAL),
+        service.get("current_period_portal", PORTAL),
+        service.get("current_period_portal", Identity("cust_8f2c", "default", "instance")),
+    ]
+    assert [200] * 4 == [answer.status for answer in answers]
+    assert [figures(answers[0].body)] * 4 == [figures(answer.body) for answer in answers]
+
+
+def test_another_customer(service: Service, customer: Customer) -> None:
+    """Another customer's credential gets 403, and the same body whether that customer exists or not."""
+    other = Identity("cust_9999", "default", "instance")
+    existing = service.get(PATH, other)
+    missing = service.get(PATH, other, pathParameters={"customer_id": "cust_none"})
+    assert (403, "forbidden") == (existing.status, existing.code)
+    assert 403 == missing.status
+    assert existing.body["error"] == missing.body["error"]
+
+
+def test_an_expired_session(service: Service, customer: Customer, now: datetime) -> None:
+    """A session that ended since the gateway cached it gets 401 on every route."""
+    ended = Identity("cust_8f2c", "", "portal", now)
+    answers = [service.get(name, ended) for name in ("whoami", PATH, "current_period_portal")]
+    assert [(401, "expired")] * 3 == [(answer.status, answer.code) for answer in answers]
+
+
+def test_without_a_profile(service: Service) -> None:
+    """A customer without a billing profile gets 404, in the contract's shape."""
+    assert (404, "unknown_customer") == ((found := service.get(PATH)).status, found.code)
+
+
+def test_before_the_first_period(service: Service, now: datetime) -> None:
+    """Before the first period begins there is none to show: 404."""
+    service.customers.add(
+        Customer(customer_id="cust_8f2c", name="x", plan="starter@1", anchor=hour_of(now) + 2 * ONE_HOUR)
+    )
+    assert (404, "no_period") == ((found := service.get(PATH)).status, found.code)
+
+
+def test_an_unknown_route(service: Service) -> None:
+    """A route that is not ours gets 404."""
+    assert 404 == service.get(PATH, routeKey="GET /api/usage/everything").status
+
+
+def test_a_page_that_polls(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """An answer carries a tag of its figures: asked again with it there is 304 until something changes."""
+    service.post(used(last_hour, 42))
+    first = service.get(PATH)
+
+    def again() -> int:
+        headers = service.event(PATH)["headers"] | {"if-none-match": first.headers["etag"]}
+        answer = service.get(PATH, headers=headers)
+        assert (answer.status == 304) == (answer.body == {})
+        return answer.status
+
+    assert 304 == again()
+    service.aggregate()
+    assert 304 == again()
+    service.post(used(last_hour, 43, revision=2))
+    assert 200 == again()
+
+
+def test_instances(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """Every instance is listed with its newest report."""
+    service.post(used(last_hour, 42))
+    (instance,) = service.get(PATH).body["instances"]
+    assert {
+        "id": "default",
+        "last_report_at": format_instant(last_hour + ONE_HOUR),
+        "silent": False,
+    } == instance
+
+
+def test_other_customers_stay_out(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """Nothing of another customer is in the figures, however alike its name."""
+    service.post(used(last_hour, 42, customer_id="cust_8f2"), Identity("cust_8f2", "default", "instance"))
+    service.post(used(last_hour, 42, customer_id="cust_8f2c0"), Identity("cust_8f2c0", "default", "instance"))
+    assert "0" == service.get(PATH).body["api_calls"]
+
+
+def test_other_periods_stay_out(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """Usage of an hour before the period is not in it."""
+    service.post(used(last_hour - timedelta(days=11), 42))
+    assert "0" == service.get(PATH).body["api_calls"]
+    service.aggregate()
+    assert "0" == service.get(PATH).body["api_calls"]
+
+
+def live(service: Service, now: datetime) -> tuple[list[int], datetime]:
+    """Return the calls of each live hour of the month, and how far they are."""
+    period = Period.calendar_month(now)
+    found = live_hours("cust_8f2c", period, now, service.markers, service.hours, service.reports)
+    return [hour.counters["http_requests"] for hour in found.hours], found.as_of
+
+
+def test_markers_are_read_first(service: Service, customer: Customer, last_hour: datetime) -> None:
+    """Markers are read before hours, so that an hour cleared in between is already among the hours."""
+    service.post(used(last_hour, 42))
+    watched = Calls().watch(service.client)
+    live(service, last_hour + ONE_HOUR)
+    assert ["markers", "hours", "reports"] == [query["TableName"] for query in watched.of("Query", "GetItem")]
+    assert {True} == {query["ConsistentRead"] for query in watched.of("Query", "GetItem")}
+
+
+def test_how_far_the_answer_is(service: Service, last_hour: datetime) -> None:
+    """Beyond 48 dirty hours the oldest are recomputed, and ``as_of`` is the first that was not."""
+    start = Period.calendar_month(last_hour).start
+    now = start + timedelta(days=20)
+    hours = [start + n * ONE_HOUR for n in range(MOST_RECOMPUTED + 2)]
+    handler = service.handler("ingest")
+    for number, hour in enumerate(hours):
+        service.reports.put(report(hour, counters={"http_requests": number}))
+        handler.MARKERS.touch_dirty("cust_8f2c", hour)
+        if number == MOST_RECOMPUTED - 1:
+            assert (list(range(MOST_RECOMPUTED)), now) == live(service, now)
+    assert (list(range(MOST_RECOMPUTED)), hours[MOST_RECOMPUTED]) == live(service, now)
+
+
+def test_hours_in_order(service: Service, last_hour: datetime) -> None:
+    """Stored and live hours come in one order of time."""
+    start = Period.calendar_month(last_hour).start
+    for number in (2, 0, 1):
+        service.reports.put(report(start + number * ONE_HOUR, counters={"http_requests": number}))
+        service.markers.touch_dirty("cust_8f2c", start + number * ONE_HOUR)
+        if number == 0:
+            service.aggregate()
+    assert [0, 1, 2] == live(service, start + timedelta(days=2))[0]
