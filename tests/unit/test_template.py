@@ -234,8 +234,8 @@ def test_tables_of_prod(table: str) -> None:
 
 
 def test_expiry() -> None:
-    """Reports and hours expire, and nothing else does."""
-    assert {"ReportsTable", "HoursTable"} == {
+    """Reports and hours expire, and of the Customers table its alerts (decision 6); nothing else does."""
+    assert {"ReportsTable", "HoursTable", "CustomersTable"} == {
         name for name, row in TABLES.items() if row.get("TimeToLiveSpecification", {}).get("Enabled")
     }
 
