@@ -1,0 +1,97 @@
+"""Late usage: what a final invoice lacks, and its price (design page "billing", section "Late usage")."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from metering.accounts import BillingPeriod, PeriodState
+from metering.catalog import Override, Price, builtin_catalog
+from metering.late_usage import LateItem, LateUsage, late_usage
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+SECOND_DAY = START + timedelta(days=1)
+METER = "mqtt_traffic"
+USAGE = {METER: {START: Decimal(12), SECOND_DAY: Decimal(3)}}
+"""15 GB on starter: 5 over, $0.50."""
+
+
+def _billing(invoiced: str, state: PeriodState = PeriodState.FINALISED) -> BillingPeriod:
+    return BillingPeriod(
+        start=START,
+        end=START + timedelta(days=31),
+        plan="starter@1",
+        state=state,
+        invoiced={METER: Decimal(invoiced)},
+    )
+
+
+def _late(number: int, quantity: str) -> LateItem:
+    return LateItem(
+        customer_id="acme",
+        period_start=START,
+        number=number,
+        meter=METER,
+        quantity=Decimal(quantity),
+        amount=Decimal("0.00"),
+    )
+
+
+def test_late_usage_is_what_neither_the_invoice_nor_a_late_item_has() -> None:
+    assert [
+        LateUsage(METER, Decimal(2), Decimal("0.20"), (date(2026, 3, 1), date(2026, 3, 2)))
+    ] == late_usage(USAGE, _billing("12"), [_late(1, "0.25"), _late(2, "0.75")], builtin_catalog())
+
+
+def test_its_price_is_that_of_the_total_less_that_of_what_was_billed() -> None:
+    """Below the allowance it costs nothing, and beyond it only what is beyond."""
+    [found] = late_usage(USAGE, _billing("8"), [], builtin_catalog())
+    assert (Decimal(7), Decimal("0.50")) == (found.quantity, found.amount)
+
+
+def test_too_much_on_the_invoice_is_a_credit() -> None:
+    [found] = late_usage(USAGE, _billing("20"), [], builtin_catalog())
+    assert (Decimal(-5), Decimal("-0.50")) == (found.quantity, found.amount)
+
+
+def test_nothing_is_late_when_everything_is_billed() -> None:
+    assert [] == late_usage(USAGE, _billing("14"), [_late(1, "1")], builtin_catalog())
+
+
+@pytest.mark.parametrize("state", [PeriodState.OPEN, PeriodState.CLOSING])
+def test_nothing_is_late_before_the_invoice_is_final(state: PeriodState) -> None:
+    assert [] == late_usage(USAGE, _billing("0", state), [], builtin_catalog())
+
+
+def test_an_unlimited_meter_is_never_late() -> None:
+    """It has no price, so no invoice has a line of it."""
+    override = Override(meters={METER: Price(unlimited=True)})
+    billing = _billing("0").model_copy(update={"override": override})
+    assert [] == late_usage(USAGE, billing, [], builtin_catalog())
+
+
+def test_the_days_named_are_those_that_differ_from_what_was_sent() -> None:
+    sent = {(METER, START): Decimal(12), (METER, SECOND_DAY): Decimal(1)}
+    [found] = late_usage(USAGE, _billing("13"), [], builtin_catalog(), sent)
+    assert (date(2026, 3, 2),) == found.days
+
+
+def test_all_days_with_usage_are_named_when_everything_was_sent_and_the_invoice_lacks_it() -> None:
+    sent = {(METER, START): Decimal(12), (METER, SECOND_DAY): Decimal(3)}
+    [found] = late_usage(USAGE, _billing("13"), [], builtin_catalog(), sent)
+    assert (date(2026, 3, 1), date(2026, 3, 2)) == found.days
+
+
+def test_an_item_has_an_id_that_names_customer_period_and_number() -> None:
+    assert "acme.20260301T000000.7" == _late(7, "1").item_id
+
+
+def test_an_item_survives_being_written_and_read() -> None:
+    item = _late(3, "-1.5")
+    assert item == LateItem.model_validate_json(item.model_dump_json(exclude_defaults=True))
+
+
+def test_an_items_quantity_is_never_a_float() -> None:
+    with pytest.raises(ValidationError, match="exact"):
+        LateItem.model_validate(_late(1, "1").model_dump() | {"quantity": 1.5})
