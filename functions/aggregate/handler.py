@@ -9,13 +9,14 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from aggregate import conservation
 from aggregate.alerts import Watch
 from aggregate.dispatch import due_hours
 from aggregate.publish import Publisher
 from aggregate.recompute import Tables, recompute
 from aggregate.sweeps import customer_messages, shard_messages
 from metering.catalog import builtin_catalog
-from metering.contract import parse_instant
+from metering.contract import format_instant, parse_instant
 from metering.observability import count, logger, metrics
 from metering.queues import Message, send_all, sqs
 from metering.settings import Settings, read_settings
@@ -23,6 +24,7 @@ from metering.tables.alerts import Alerts
 from metering.tables.client import dynamodb
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
+from metering.tables.ledger import Ledger
 from metering.tables.markers import Markers
 from metering.tables.reports import Reports
 
@@ -34,6 +36,7 @@ class AggregateSettings(Settings):
     reports_table: str
     markers_table: str
     hours_table: str
+    ledger_table: str
     aggregate_queue_url: str
     alert_bus: str
     alert_sender: str = ""
@@ -55,6 +58,13 @@ WATCH = Watch(
     publisher=Publisher(SETTINGS.alert_bus, SETTINGS.operator_topic_arn, SETTINGS.alert_sender),
     catalog=builtin_catalog(),
 )
+CONSERVED = conservation.Tables(
+    TABLES.customers,
+    TABLES.reports,
+    TABLES.markers,
+    TABLES.hours,
+    Ledger(dynamodb(), SETTINGS.ledger_table),
+)
 PROCESSOR = SqsFifoPartialProcessor(skip_group_on_error=True)
 
 TASKS: dict[str, Callable[[dict[str, Any], datetime], Iterable[Message]]] = {
@@ -62,6 +72,7 @@ TASKS: dict[str, Callable[[dict[str, Any], datetime], Iterable[Message]]] = {
         TABLES.markers, now, include_open=bool(event.get("include_open"))
     ),
     "sweep_hourly": lambda _event, now: shard_messages("hourly", now),
+    "sweep_daily": lambda _event, now: shard_messages("daily", now),
 }
 """What the schedules ask for: each task yields the messages to be worked on."""
 
@@ -94,6 +105,8 @@ def _work(record: SQSRecord) -> None:
         case {"sweep": sweep, "shard": shard}:
             messages = customer_messages(sweep, work["hour"], shard, TABLES.customers)
             count("customers_swept", send_all(sqs(), SETTINGS.aggregate_queue_url, messages))
+        case {"sweep": "daily", "customer_id": customer}:
+            _conserve(customer, work)
         case {"sweep": sweep, "customer_id": customer}:
             SWEEPS[sweep](customer, datetime.now(UTC))
         case _:
@@ -111,3 +124,30 @@ def _recompute(work: dict[str, str]) -> None:
     )
     count("hours_recomputed", 1 if hour else 0)
     logger.info("hour recomputed" if hour else "hour was clean", extra=work)
+
+
+def _conserve(customer: str, work: dict[str, str]) -> None:
+    since = parse_instant(work["since"]) if "since" in work else None
+    found = conservation.conserve(customer, datetime.now(UTC), CONSERVED, builtin_catalog(), since)
+    count("conservation_hours", found.hours)
+    count("conservation_difference", len(found.differences))
+    for difference in found.differences:
+        logger.error(
+            "usage is not conserved",
+            extra={
+                "customer_id": customer,
+                "stage": difference.stage,
+                "hour": format_instant(difference.hour) if difference.hour else "the period",
+                "metric": difference.metric,
+                "expected": difference.expected or "nothing",
+                "found": difference.found or "nothing",
+            },
+        )
+    if found.rest_from is not None:
+        rest = format_instant(found.rest_from)
+        message = Message(
+            body=work | {"since": rest},
+            group=f"{customer}#daily",
+            deduplication=f"daily#{work['hour']}#{rest}",
+        )
+        send_all(sqs(), SETTINGS.aggregate_queue_url, [message])

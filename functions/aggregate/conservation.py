@@ -1,0 +1,194 @@
+"""The daily sweep of one customer: what was reported is what will be invoiced.
+
+It looks at the open and the last period. Reads are bounded: reports are compared hour by hour as they stream
+in, and after so many the rest is left to another message. Usage moves while it is looked at, so what differs
+is read once more before it counts. Source: design page "billing", section "Conservation".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from metering.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
+from metering.billable import Contributions, all_contributions
+from metering.catalog import Catalog
+from metering.conservation import (
+    Difference,
+    contribution_differences,
+    hour_differences,
+    invoice_differences,
+    ledger_differences,
+)
+from metering.periods import HOUR, hour_of
+from metering.rollup import Hour, rollup
+from metering.tables.customers import Customers
+from metering.tables.hours import Hours
+from metering.tables.ledger import SENT, Ledger
+from metering.tables.markers import Markers
+from metering.tables.reports import Reports
+
+MOST_REPORTS = 20_000
+"""Reports compared for one message: well below a function's time, and one day of 800 instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables that the check reads; it writes none but Markers."""
+
+    customers: Customers
+    reports: Reports
+    markers: Markers
+    hours: Hours
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Conserved:
+    """What a check found: differences, how many hours it compared, and from which hour on the rest is due."""
+
+    differences: tuple[Difference, ...]
+    hours: int
+    rest_from: datetime | None = None
+
+
+def conserve(
+    customer_id: str,
+    now: datetime,
+    tables: Tables,
+    catalog: Catalog,
+    since: datetime | None = None,
+    most_reports: int = MOST_REPORTS,
+) -> Conserved:
+    """Compare a customer's usage along its whole way; mark every hour that differs from its reports dirty.
+
+    Parameters
+    ----------
+    customer_id, now
+        Whose usage, at which present.
+    tables, catalog
+        Where it lies, and the meters.
+    since
+        The hour from which reports are still to be compared; all of both periods when None.
+    most_reports
+        After how many reports, at the end of an hour, the rest is left to another call.
+    """
+    account = tables.customers.account(customer_id)
+    if account is None:
+        return Conserved((), 0)
+    periods = _periods(account.customer, account.periods, now)
+    differences: list[Difference] = []
+    read = compared = 0
+    for billing in periods:
+        span = billing.span
+        start, end = max(span.first_hour, since or span.first_hour), min(span.end_hour, hour_of(now) + HOUR)
+        for pair in _pairs(customer_id, start, end, tables):
+            if read >= most_reports:
+                return Conserved(tuple(differences), compared, pair.hour)
+            read += pair.reports
+            compared += 1
+            differences += _hour(customer_id, pair, tables)
+    for billing in periods:
+        differences += _period(account.customer, billing, tables, catalog)
+    return Conserved(tuple(differences), compared)
+
+
+def _periods(
+    customer: Customer, stored: tuple[BillingPeriod, ...], now: datetime
+) -> tuple[BillingPeriod, ...]:
+    """Return the last period and the open one, as far as there are any."""
+    present = period_for(customer, stored, hour_of(now))
+    if present is None:
+        ended = sorted((p for p in stored if p.end <= now), key=lambda p: p.start)
+        return tuple(ended[-1:])
+    last = period_for(customer, stored, present.span.first_hour - HOUR)
+    return (last, present) if last else (present,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """An hour made of its reports, and the one that is stored."""
+
+    hour: datetime
+    recomputed: Hour
+    stored: Hour | None
+    reports: int
+
+
+def _pairs(customer: str, start: datetime, end: datetime, tables: Tables) -> Iterator[_Pair]:
+    """Yield each hour that has reports or is stored, in order; one hour's reports are in memory at a time."""
+    stored = tables.hours.between(customer, start, end)
+    ahead = next(stored, None)
+    by_hour = groupby(tables.reports.between(customer, start, end), key=lambda report: report.window_start)
+    for hour, group in by_hour:
+        while ahead is not None and ahead.start < hour:
+            yield _Pair(ahead.start, Hour(ahead.start), ahead, 0)
+            ahead = next(stored, None)
+        reports = list(group)
+        same = ahead if ahead is not None and ahead.start == hour else None
+        yield _Pair(hour, rollup(hour, reports), same, len(reports))
+        if same is not None:
+            ahead = next(stored, None)
+    while ahead is not None:
+        yield _Pair(ahead.start, Hour(ahead.start), ahead, 0)
+        ahead = next(stored, None)
+
+
+def _hour(customer: str, pair: _Pair, tables: Tables) -> list[Difference]:
+    """Return how an hour differs from its reports, unless it is to be recomputed anyway."""
+    if not hour_differences(pair.recomputed, pair.stored):
+        return []
+    if tables.markers.dirty_hour(customer, pair.hour) is not None:
+        return []
+    stored = next(tables.hours.between(customer, pair.hour, pair.hour + HOUR), None)
+    recomputed = rollup(pair.hour, tables.reports.of_hour(customer, pair.hour))
+    found = hour_differences(recomputed, stored)
+    if found:
+        tables.markers.touch_dirty(customer, pair.hour)
+    return found
+
+
+def _period(customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> list[Difference]:
+    """Return how a period's contributions differ from its hours, and its ledger or invoice from them."""
+    hours, contributed = _contributed(customer, billing, tables, catalog)
+    found = contribution_differences(catalog, hours, contributed, billing.span)
+    if billing.state is PeriodState.FINALISED:
+        late = tables.customers.late.of_period(customer.customer_id, billing.start)
+        return found + invoice_differences(contributed, billing, late, catalog)
+    if customer.stripe_customer_id is None or customer.status is not Status.ACTIVE:
+        return found
+    first = _ledger(customer, billing, contributed, tables)
+    if not first:
+        return found
+    _, again = _contributed(customer, billing, tables, catalog)
+    second = _ledger(customer, billing, again, tables)
+    return found + [difference for difference in second if difference in first]
+
+
+def _contributed(
+    customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog
+) -> tuple[list[Hour], Contributions]:
+    span = billing.span
+    hours = list(tables.hours.between(customer.customer_id, span.first_hour, span.end_hour))
+    return hours, all_contributions(catalog, hours, span)
+
+
+def _ledger(
+    customer: Customer, billing: BillingPeriod, contributed: Contributions, tables: Tables
+) -> list[Difference]:
+    """Compare the ledger of every day that is not marked to be sent; a marked day is on its way."""
+    found: list[Difference] = []
+    days = list(billing.span.days())
+    if not days:
+        return found
+    ledger = {day.day: day for day in tables.ledger.between(customer.customer_id, days[0], days[-1])}
+    unsent = {marker.day for marker in tables.markers.unsent_of(customer.customer_id)}
+    for day in days:
+        if day in unsent:
+            continue
+        entries = ledger[day].entries if day in ledger else {}
+        sent = {key: entry.value for key, entry in entries.items() if entry.state == SENT}
+        hours = {hour for by_hour in contributed.values() for hour in by_hour if hour.date() == day}
+        hours |= {hour for _, hour in sent if billing.span.has_hour(hour)}
+        found += ledger_differences(contributed, sent, sorted(hours))
+    return found
