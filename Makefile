@@ -20,7 +20,7 @@ demo: setup ## Run the whole thread on this machine, from MQTT to the Stripe inv
 
 .PHONY: test
 test: setup ## Run every test, on the real programs (PYTEST_ARGS="-k name" chooses)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: test-property
 test-property: setup ## Run the property tests over at least 10,000 random histories, and the whole simulated year

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from metering.catalog import Tier, builtin_catalog, parse_override
-from metering.rating import BASE_FEE, invoice_total, quantities, rate, tiered_amount, to_cent
+from metering.rating import BASE_FEE, compare, invoice_total, quantities, rate, tiered_amount, to_cent
 from tests.reports import HOUR
 
 STARTER = builtin_catalog().terms("starter@1")
@@ -105,3 +105,15 @@ def test_quantities_are_sums_of_contributions() -> None:
     """What is priced is the sum of the contributions."""
     contributed = {"devices": {HOUR: Decimal("1.5"), HOUR.replace(hour=14): Decimal("0.5")}, "storage": {}}
     assert {"devices": Decimal(2), "storage": Decimal(0)} == quantities(contributed)
+
+
+def test_the_same_usage_is_priced_under_another_plan() -> None:
+    """60 device-months: 29 + 50 x 2 on starter, 99 + 10 x 2 on professional, 10 dollars less."""
+    catalog = builtin_catalog()
+    used = {"devices": Decimal(60)}
+
+    found = compare(used, catalog.terms("starter@1"), catalog.terms("professional@1"))
+
+    assert Decimal("129.00") == invoice_total(found.present)
+    assert Decimal("119.00") == invoice_total(found.other)
+    assert Decimal("-10.00") == found.difference
