@@ -21,7 +21,7 @@ from agent.journal import Journal
 from agent.sender import Sending
 from metering.contract import format_instant
 
-_LONGEST_SILENCE_SECONDS = 120
+_SHORTEST_PATIENCE_SECONDS = 120
 _PREFIX = "zemfyre_agent"
 
 
@@ -36,10 +36,19 @@ class HealthPage:
         None in unlicensed mode.
     sending
         None where nothing is sent.
+    patience_seconds
+        How long the journal may go without a tick; at least two minutes.
     """
 
-    def __init__(self, address: str | None, journal: Journal | None, sending: Sending | None) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        journal: Journal | None,
+        sending: Sending | None,
+        patience_seconds: int,
+    ) -> None:
         self._journal = journal
+        self._patience_seconds = max(patience_seconds, _SHORTEST_PATIENCE_SECONDS)
         self._sending = sending
         self._ticked_at = time.monotonic()
         self._registry = CollectorRegistry(auto_describe=False)
@@ -75,7 +84,8 @@ class HealthPage:
         if self._journal is None:
             return 200, {"status": "unlicensed"}
         tally, present, waiting, alarms = self._journal.look()
-        counting = not self._journal.full and time.monotonic() - self._ticked_at < _LONGEST_SILENCE_SECONDS
+        silent = time.monotonic() - self._ticked_at
+        counting = not self._journal.full and silent < self._patience_seconds
         remarks = {flag for entry in tally.hour.sources.values() for flag in entry.flags} | alarms
         if waiting.quarantined:
             remarks.add("quarantined")

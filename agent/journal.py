@@ -7,21 +7,24 @@ call; each call is whole. Source: design page "agent", section "Journal".
 
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from pydantic import ValidationError
 
 from agent import journal_rows as rows
 from agent.adopt import in_sequence, moved
 from agent.clock import HOUR_MS, Timeline, hour_of, to_ms
 from agent.fork import parted
-from agent.hour import Hour, Reporter, report_of
+from agent.hour import AGENT, Hour, Reporter, report_of
 from agent.journal_file import JournalFile
 from agent.journal_rows import Frozen
 from agent.meter import Verdict
 from agent.observation import Moment, Observation
 from agent.present import Present, begin_run, new_state_id
 from agent.tally import MAX_HOURS_BACK, Failure, Reading, Tally
+from metering.contract import field_errors
 
 SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""
@@ -50,6 +53,9 @@ class Journal:
         The moment of opening and what the wall clock shows then.
     longest_tick_seconds
         The distance of two ticks beyond which the agent counts as having been away.
+    enabled
+        The names of the sources that are read in this run; None for every one the journal knows. What is
+        remembered of others stays, and is caught up when they are enabled again.
     wall_is_truth
         True without a billing service to ask: the wall clock is all the time there is.
     """
@@ -61,6 +67,7 @@ class Journal:
         wall: datetime,
         longest_tick_seconds: int,
         *,
+        enabled: Collection[str] | None = None,
         wall_is_truth: bool = False,
     ) -> None:
         self._file = file
@@ -71,6 +78,8 @@ class Journal:
         with file.transaction() as db:
             self._present = begin_run(rows.read_present(db), now, to_ms(wall))
             sources = rows.read_sources(db)
+            if enabled is not None:
+                sources = {name: state for name, state in sources.items() if name in enabled}
             found = rows.read_hours(db, provisional=self.provisional, sealed=False)
             start_ms = self._present.now_ms
             hour = found[-1] if found else Hour(hour_of(start_ms))
@@ -148,6 +157,9 @@ class Journal:
                 self._alarms.add(remark)
             else:
                 self._alarms.discard(remark)
+        if CLOCK_SKEW in self._alarms:
+            seconds = (to_ms(wall) - tally.now_ms) // 1000
+            tally.hour.source(AGENT).detail = f"the wall clock is {seconds:+d} s off the service's"
 
     def _keep(self, tally: Tally) -> None:
         """Write the tally; only then does it become the journal's."""
@@ -258,29 +270,33 @@ class Journal:
             newest, content = rows.newest_revision(db, report)
         return revision < newest or (revision == newest and digest == content)
 
-    def fork(self, now: Moment) -> None:
-        """Part from a twin: the service holds a revision of this name that this journal never built.
+    def fork(self, report: Frozen, now: Moment) -> None:
+        """Part from a twin: the service holds a revision of a report that this journal never built.
 
         Takes a new name, withdraws what was counted while the agent was away, forgets sources not seen in
-        this run, and sends the unanswered hours again under the new name.
+        this run, and sends the unanswered hours again under the new name. An hour that goes by a name of its
+        own since an earlier fork (`agent.fork.Parts`) only changes that.
         """
         with self._lock:
+            if report.state_id != self.state_id:
+                with self._file.transaction() as db:
+                    rows.rename_hour(db, report, new_state_id())
+                return
             state_id = new_state_id()
             tally = self._tally.copy()
             at_ms = self._present.timeline.at(now)
             present = replace(self._present, state_id=state_id, forked_ms=at_ms)
             with self._file.transaction() as db:
-                hours = rows.read_hours(db, provisional=False, sealed=True)
+                hours = rows.read_hours(db, provisional=False, sealed=True, state_id=self.state_id)
                 parts = parted([*hours, tally.hour], Hour.from_json(present.carried), present.run_from_ms)
-                rows.delete_unanswered(db)
+                rows.delete_unanswered(db, self.state_id)
                 if parts.found is not None:
                     rows.write_hour(db, new_state_id(), parts.found, provisional=False, sealed=True)
                 *tally.closed, tally.hour = parts.own
                 tally.hour.flag(FORKED)
-                for name, state in list(tally.sources.items()):
-                    if state.run != present.run:
-                        del tally.sources[name]
-                        rows.forget_source(db, name)
+                seen = {name: state for name, state in tally.sources.items() if state.run == present.run}
+                tally.sources = seen
+                rows.keep_sources(db, seen)
                 rows.write_tally(db, state_id, tally, provisional=False)
                 rows.write_present(db, present)
             self._tally, self._present = tally, present
@@ -299,12 +315,16 @@ class Journal:
 
 def _freeze(db: sqlite3.Connection, unbuilt: rows.Unbuilt, reporter: Reporter) -> None:
     hour, revision = unbuilt.hour, unbuilt.revision + 1
-    report = report_of(hour, reporter, unbuilt.state_id, revision, final=unbuilt.sealed)
+    frozen = Frozen(unbuilt.state_id, hour.start_ms, revision, unbuilt.sealed, body=b"")
     gap_ms = hour.pending_catch_up_from_ms()
-    rows.write_frozen(
-        db,
-        Frozen(unbuilt.state_id, hour.start_ms, revision, unbuilt.sealed, report.canonical_json()),
-        digest=report.digest(),
-        held_from_ms=None if gap_ms is None else hour_of(gap_ms),
-        catch_up=hour.pending_catch_up(),
-    )
+    held_from_ms = None if gap_ms is None else hour_of(gap_ms)
+    try:
+        report = report_of(hour, reporter, unbuilt.state_id, revision, final=unbuilt.sealed)
+    except ValidationError as error:
+        # An hour that no report can carry must not keep the others from being built; it is kept and shown.
+        problem = "; ".join(f"{row.field}: {row.message}" for row in field_errors(error))
+        rows.write_frozen(db, frozen, "", held_from_ms, hour.pending_catch_up())
+        rows.quarantine(db, frozen, f"cannot be reported: {problem}"[:500])
+        return
+    frozen = replace(frozen, body=report.canonical_json())
+    rows.write_frozen(db, frozen, report.digest(), held_from_ms, hour.pending_catch_up())

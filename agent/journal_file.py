@@ -18,6 +18,9 @@ APPLICATION_ID = 0x5A424A31
 """Marks the file as a journal of this agent ("ZBJ1"), so that no other database is taken for one."""
 BALLAST_BYTES = 2 * 1024 * 1024
 """Room for the write-ahead log (200 pages before a checkpoint) and for the database to grow a little."""
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+_TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+"""Somebody else holds the database for longer than SQLite waits (5 s): a backup, a curious shell."""
 _PAGE_BYTES = 4096
 _WAL_PAGES = 200
 _TABLES = """
@@ -95,7 +98,8 @@ class JournalFile:
         Raises
         ------
         JournalFullError
-            When it could not be written. The ballast is freed then, so that the next one finds room.
+            When it could not be written. Where the disk is the reason, the ballast is freed, so that the next
+            one finds room.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -103,10 +107,12 @@ class JournalFile:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
-            if not _is_unwritable(error):
+            primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if primary not in _FULL | _TAKEN:
                 raise
-            self.full = True
-            self._ballast.unlink(missing_ok=True)
+            if primary in _FULL:
+                self.full = True
+                self._ballast.unlink(missing_ok=True)
             raise JournalFullError(str(error)) from error
         except BaseException:
             self._rollback()
@@ -204,8 +210,3 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise JournalError(
             f"JOURNAL_PATH: {path} has schema {schema}, not {SCHEMA}; run the agent that wrote it"
         )
-
-
-def _is_unwritable(error: sqlite3.Error) -> bool:
-    primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return primary in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}

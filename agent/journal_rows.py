@@ -5,6 +5,7 @@ Every function works inside the caller's transaction. Source: design page "agent
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,9 +85,10 @@ def write_sources(db: sqlite3.Connection, sources: dict[str, SourceState]) -> No
     )
 
 
-def forget_source(db: sqlite3.Connection, name: str) -> None:
-    """Drop a source's last values: its next observation is a baseline."""
-    db.execute("DELETE FROM sources WHERE name=?", (name,))
+def keep_sources(db: sqlite3.Connection, names: Iterable[str]) -> None:
+    """Drop the last values of all other sources: their next observations are baselines."""
+    wanted = json.dumps(list(names))
+    db.execute("DELETE FROM sources WHERE name NOT IN (SELECT value FROM json_each(?))", (wanted,))
 
 
 def write_hour(db: sqlite3.Connection, state_id: str, hour: Hour, *, provisional: bool, sealed: bool) -> None:
@@ -106,13 +108,15 @@ def write_tally(db: sqlite3.Connection, state_id: str, tally: Tally, *, provisio
     write_sources(db, tally.sources)
 
 
-def read_hours(db: sqlite3.Connection, *, provisional: bool, sealed: bool | None = None) -> list[Hour]:
+def read_hours(
+    db: sqlite3.Connection, *, provisional: bool, sealed: bool | None = None, state_id: str | None = None
+) -> list[Hour]:
     """Hours that wait for their answer, oldest first; quarantined ones are left out."""
     wanted = (False, True) if sealed is None else (sealed, sealed)
     rows = db.execute(
         "SELECT content FROM hours WHERE provisional=? AND quarantined=0 AND sealed IN (?, ?) "
-        "ORDER BY start_ms",
-        (provisional, *wanted),
+        "AND state_id=coalesce(?, state_id) ORDER BY start_ms",
+        (provisional, *wanted, state_id),
     )
     return [Hour.from_json(content) for (content,) in rows]
 
@@ -212,10 +216,21 @@ def newest_revision(db: sqlite3.Connection, report: Frozen) -> tuple[int, str]:
     return (row[0], row[1]) if row else (0, "")
 
 
-def delete_unanswered(db: sqlite3.Connection) -> None:
-    """Drop every hour and report without an answer; the caller writes them again under another name."""
-    db.execute("DELETE FROM reports WHERE quarantined=0")
-    db.execute("DELETE FROM hours WHERE provisional=0 AND quarantined=0")
+def delete_unanswered(db: sqlite3.Connection, state_id: str) -> None:
+    """Drop a name's hours and reports without an answer; the caller writes them again under another."""
+    db.execute("DELETE FROM reports WHERE quarantined=0 AND state_id=?", (state_id,))
+    db.execute("DELETE FROM hours WHERE provisional=0 AND quarantined=0 AND state_id=?", (state_id,))
+
+
+def rename_hour(db: sqlite3.Connection, report: Frozen, state_id: str) -> None:
+    """Let one hour go by another name, of which no revision was built yet."""
+    key = (report.state_id, report.start_ms)
+    db.execute("DELETE FROM reports WHERE state_id=? AND start_ms=?", key)
+    db.execute(
+        "UPDATE hours SET state_id=?, revision=0, digest='', final_built=0 "
+        "WHERE state_id=? AND start_ms=? AND provisional=0",
+        (state_id, *key),
+    )
 
 
 def waiting(db: sqlite3.Connection) -> Waiting:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from agent.observation import Identity, Moment, Observation, Series, SourceError
+from metering.metrics import COUNTERS, GAUGES
 
 TOLERANCE_MS = 5_000
 """How far an uptime or a start time may be off: whole seconds, polling and the way through the broker."""
@@ -159,12 +160,16 @@ def check_values(observation: Observation) -> None:
     ------
     SourceError
         ``unidentified``: counters of a source that does not tell who it is. ``malformed``: a value that is no
-        whole number from 0 below 2^63, or a name that the contract does not allow.
+        whole number from 0 below 2^63, a name that the contract does not allow, a metric
+        of the other kind.
     """
     if observation.counters and observation.identity is None:
         raise SourceError("unidentified", "counters without an id, a start time or an uptime")
-    values = [(series.metric, value) for series, value in observation.counters.items()]
-    for name, value in [*values, *observation.gauges.items()]:
+    totals = [(series.metric, value) for series, value in observation.counters.items()]
+    swapped = (GAUGES & {name for name, _ in totals}) | (COUNTERS & observation.gauges.keys())
+    if swapped:
+        raise SourceError("malformed", f"counter given as gauge or the other way: {sorted(swapped)}")
+    for name, value in [*totals, *observation.gauges.items()]:
         if not _METRIC.fullmatch(name):
             raise SourceError("malformed", f"{name!r:.80} is no metric's name")
         if type(value) is not int or not 0 <= value < _VALUE_LIMIT:

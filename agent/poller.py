@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from queue import SimpleQueue
 
 _LOG = logging.getLogger("agent.poller")
-_TOKEN = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What the contract allows as the name or the status of a source."""
 SHORTEST_PATIENCE_SECONDS = 30
+_GLANCE_SECONDS = 1.0
 
 
 def look(collector: Collector) -> Seen | Failure:
@@ -26,7 +28,7 @@ def look(collector: Collector) -> Seen | Failure:
     try:
         observation = collector.collect()
     except SourceError as error:
-        status = error.status if _TOKEN.fullmatch(error.status) else "error"
+        status = error.status if NAME.fullmatch(error.status) else "error"
         return Failure(collector.name, status, str(error)[:200])
     except Exception as error:  # noqa: BLE001  a collector's bug must not end its thread unseen
         _LOG.exception("collector %s failed in a way it did not foresee", collector.name)
@@ -80,7 +82,6 @@ class Poller:
     def stop(self) -> None:
         """Stop reading; a source that hangs is left to the process's end."""
         self._stopping.set()
-        self._taken.set()
 
     def join(self, seconds: float) -> None:
         """Wait for the thread to end, at most so long."""
@@ -93,6 +94,7 @@ class Poller:
             self.result = look(self._collector)
             self._busy_since_ns = None
             self._mailbox.put(self)
-            self._taken.wait()
+            while not self._taken.wait(_GLANCE_SECONDS) and not self._stopping.is_set():
+                pass
             self._stopping.wait(self._poll_seconds)
         self._collector.close()

@@ -19,7 +19,7 @@ from agent.journal import Journal, Seen
 from agent.journal_file import JournalError, JournalFile, JournalFullError
 from agent.meter import Verdict
 from agent.observation import Collector
-from agent.poller import Poller
+from agent.poller import NAME, Poller
 from agent.sender import Sender, Sending
 from agent.settings import Settings, SettingsError
 from agent.tally import Failure
@@ -68,8 +68,9 @@ def enabled_collectors(settings: Settings, clock: Clock) -> list[Collector]:
         made = collectors.enabled(settings, clock.moment)
     except (ValueError, ImportError, AttributeError) as error:
         raise SettingsError([f"sources: {error}"]) from error
-    if any(collector.name == AGENT for collector in made):
-        raise SettingsError([f'sources: the name "{AGENT}" is the agent\'s own; rename the source'])
+    bad = [source.name for source in made if source.name == AGENT or not NAME.fullmatch(source.name)]
+    if bad:
+        raise SettingsError([f"sources: {name!r} is no name for a source; rename it" for name in bad])
     return made
 
 
@@ -83,7 +84,7 @@ def _unlicensed(settings: Settings, stopping: threading.Event) -> int:
     return 0
 
 
-def _open_journal(settings: Settings, clock: Clock) -> Journal:
+def _open_journal(settings: Settings, clock: Clock, enabled: set[str]) -> Journal:
     file = JournalFile(settings.journal_path, settings.journal_max_megabytes * 1024 * 1024)
     try:
         return Journal(
@@ -91,6 +92,7 @@ def _open_journal(settings: Settings, clock: Clock) -> Journal:
             clock.moment(),
             clock.wall(),
             longest_tick_seconds=_MISSED_TICKS * settings.poll_seconds + 10,
+            enabled=enabled,
             wall_is_truth=settings.billing_api_url is None,
         )
     except JournalFullError as error:
@@ -100,7 +102,7 @@ def _open_journal(settings: Settings, clock: Clock) -> Journal:
 
 def _page(settings: Settings, journal: Journal | None, sending: Sending | None) -> HealthPage:
     try:
-        return HealthPage(settings.health_address, journal, sending)
+        return HealthPage(settings.health_address, journal, sending, _MISSED_TICKS * settings.poll_seconds)
     except OSError as error:
         problem = f"HEALTH_ADDRESS: {settings.health_address} cannot be listened on: {error}; name another"
         raise SettingsError([problem]) from error
@@ -121,7 +123,7 @@ class Agent:
         self._mailbox = mailbox
         if not sources:
             _LOG.warning("no source is enabled; set MQTT_HOST, POSTGRES_DSN or another")
-        self.journal = _open_journal(settings, clock)
+        self.journal = _open_journal(settings, clock, {source.name for source in sources})
         self._pollers = [Poller(source, clock, settings.poll_seconds, mailbox) for source in sources]
         self._sender = self._make_sender(settings)
         self._page = _page(settings, self.journal, self._sender.sending if self._sender else None)
@@ -156,15 +158,19 @@ class Agent:
 
     def _arrivals(self) -> list[Poller]:
         """Pollers with a result; none when an interval passed without one."""
-        arrived: list[Poller] = []
         try:
-            poller = self._mailbox.get(timeout=self._poll_seconds)
-            while True:
-                if poller is not None:
-                    arrived.append(poller)
-                poller = self._mailbox.get_nowait()
+            first = self._mailbox.get(timeout=self._poll_seconds)
         except Empty:
-            return arrived
+            return []
+        return ([] if first is None else [first]) + self._arrived()
+
+    def _arrived(self) -> list[Poller]:
+        arrived: list[Poller] = []
+        while not self._mailbox.empty():
+            poller = self._mailbox.get_nowait()
+            if poller is not None:
+                arrived.append(poller)
+        return arrived
 
     def _tick(self, arrived: list[Poller]) -> None:
         results = [poller.result for poller in arrived]
@@ -179,7 +185,7 @@ class Agent:
             )
             self._page.ticked()
         except JournalFullError as error:
-            _LOG.critical("disk_full: the journal cannot be written, nothing is counted: %s", error)
+            _LOG.critical("the journal cannot be written, nothing is counted until it can: %s", error)
             verdicts = {}
         for name, verdict in verdicts.items():
             if verdict is Verdict.SOMEONE_ELSE:
@@ -193,7 +199,7 @@ class Agent:
         """Last tick, last revision, at most ten seconds of sending, everything closed."""
         for poller in self._pollers:
             poller.stop()
-        self._tick([])
+        self._tick(self._arrived())
         if self._sender:
             self._sender.finish()
         for poller in self._pollers:

@@ -88,7 +88,13 @@ class Sender:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            if not self.step():
+            try:
+                due = self.step()
+            except Exception as error:  # noqa: BLE001  it must be seen, and must not end delivery for good
+                _LOG.exception("sending failed in a way that was not foreseen")
+                self._fail(f"{type(error).__name__}: {error}")
+                due = False
+            if not due:
                 self._stopping.wait(_IDLE_SECONDS)
         self._farewell()
 
@@ -191,7 +197,7 @@ class Sender:
                     answer.revision,
                     format_instant(from_ms(report.start_ms)),
                 )
-                self._journal.fork(now)
+                self._journal.fork(report, now)
                 self._slot = None
                 self._succeed()
             case Outcome.TOO_EARLY:

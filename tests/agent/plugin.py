@@ -57,6 +57,12 @@ class Broken(FileCounter):
         raise ZeroDivisionError("a bug of the collector")
 
 
+class Nameless(FileCounter):
+    """Has a name that no report can carry."""
+
+    name = "Has Blanks"
+
+
 class Rival(FileCounter):
     """Fills a metric that another source fills, too."""
 

@@ -11,7 +11,7 @@ from agent.fork import parted
 from agent.hour import Hour, SourceHour
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
-from tests.agent.world import NOON, Counters, Machine
+from tests.agent.world import NOON, REPORTER, Counters, Machine
 
 HOUR = timedelta(hours=1)
 type Make = Callable[[Path, Machine], Rig]
@@ -168,6 +168,28 @@ def test_a_fork_survives_a_kill_right_after_it(
     name = rig.instance.journal.state_id
     rig.restart()
     assert name == rig.instance.journal.state_id
+    live(rig, 10, 3600)
+    live(rig, 0, 3600)
+    assert rig.source.truth == service.billed()
+
+
+def test_a_second_fork_keeps_apart_what_the_first_had_parted(
+    tmp_path: Path, machine: Machine, service: Service, make: Make
+) -> None:
+    rig = make(tmp_path / "journal", machine)
+    rig.instance.look(rig.source.observe())
+    live(rig, 10, EVERY)
+    kept = copy(rig, tmp_path / "kept")
+    live(rig, 10, EVERY)
+    restored(rig, kept)
+    rig.count(0, 60)
+    # Two forks in a row: the second one meets the part that goes by a name of its own, still unsent.
+    rig.sender._introduce()
+    for _ in range(2):
+        rig.instance.journal.build(REPORTER)
+        frozen = rig.instance.frozen()
+        assert frozen is not None
+        rig.instance.journal.fork(frozen, machine.moment())
     live(rig, 10, 3600)
     live(rig, 0, 3600)
     assert rig.source.truth == service.billed()

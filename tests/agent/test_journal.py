@@ -293,6 +293,39 @@ def test_one_bad_source_does_not_spoil_the_tick_of_another(instance: Instance, s
     assert (2, "malformed") == (report.counters["http_requests"], report.sources["broken"].status)
 
 
+def test_a_source_that_is_switched_off_says_nothing_and_is_caught_up_when_it_is_back(
+    instance: Instance, source: Counters
+) -> None:
+    instance.look(source.observe())
+    source.grow(9)
+    instance.enabled = frozenset({"other"})
+    instance.restart()
+    instance.live(2 * 3600)
+    assert "http" not in instance.drain()[-1].sources
+    instance.enabled = None
+    instance.restart()
+    instance.look(source.observe())
+    assert 9 == instance.drain()[-1].counters["http_requests"]
+
+
+def test_an_hour_that_no_report_can_carry_is_put_aside_and_blocks_no_other(
+    instance: Instance, source: Counters
+) -> None:
+    instance.look(source.observe())
+    for _ in range(3):
+        source.grow(2**62)
+        instance.machine.wait(15)
+        instance.look(source.observe())
+        source.restart()
+        instance.machine.wait(15)
+        instance.look(source.observe())
+    instance.live(2 * 3600)
+    assert [NOON + HOUR, NOON + 2 * HOUR] == [report.window_start for report in instance.drain()]
+    waiting = instance.journal.look()[2]
+    assert 1 == waiting.quarantined
+    assert "counters.http_requests" in waiting.problems[0][1]
+
+
 def test_a_month_of_hours_without_an_answer_stays_small_and_complete(
     instance: Instance, source: Counters, machine: Machine
 ) -> None:
@@ -301,7 +334,6 @@ def test_a_month_of_hours_without_an_answer_stays_small_and_complete(
         source.grow(1)
         machine.wait(3600)
         instance.look(source.observe({"active_devices": 7}))
-        instance.journal.build(REPORTER)
     reports = [report for report in instance.drain() if report.final]
     assert 31 * 24 == len(reports)
     assert 31 * 24 - 1 == total(reports)

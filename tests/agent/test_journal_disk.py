@@ -95,6 +95,27 @@ def _amounts(instance: Instance) -> list[int]:
     return [Hour.from_json(content).counters.get(REQUESTS.metric, 0) for (content,) in rows]
 
 
+def test_while_somebody_else_holds_the_database_nothing_is_lost(path: Path) -> None:
+    machine = Machine()
+    source = Counters(machine)
+    with Instance(path, machine) as instance:
+        instance.learn_the_time()
+        instance.look(source.observe())
+        source.grow(13)
+        machine.wait(15)
+        shell = sqlite3.connect(path, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalFullError, match="locked"):
+            instance.look(source.observe())
+        shell.execute("ROLLBACK")
+        shell.close()
+        machine.wait(15)
+        instance.look(source.observe())
+        (report,) = instance.drain()
+    assert 13 == report.counters["http_requests"]
+    assert "agent" not in report.sources
+
+
 def test_one_agent_at_a_time_has_the_journal(path: Path) -> None:
     file = JournalFile(path, MEGABYTE)
     with pytest.raises(JournalError, match="another agent is using"):

@@ -13,7 +13,7 @@ from agent.clock import HOUR_MS, Timeline, to_ms
 from agent.hour import Hour
 from agent.meter import Verdict
 from agent.observation import Moment, Observation
-from tests.agent.world import NOON, REPORTER, REQUESTS, Counters, Instance, Machine, latest, total
+from tests.agent.world import NOON, REQUESTS, Counters, Instance, Machine, latest, total
 
 HOUR = timedelta(hours=1)
 type Start = Callable[[Machine], Instance]
@@ -215,7 +215,6 @@ def test_a_clock_years_ahead_does_not_make_up_hours_beyond_the_reports_retention
     machine.true += timedelta(days=1000)
     instance.learn_the_time()
     instance.look()
-    instance.journal.build(REPORTER)
     assert 400 * 24 + 2 == instance.journal.look()[2].hours
 
 

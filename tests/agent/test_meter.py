@@ -164,6 +164,8 @@ def test_flags_of_the_collector_stay_with_the_amounts() -> None:
         (Observation(AT, Identity(exact="x"), {A: 2**63}), "malformed"),
         (Observation(AT, Identity(exact="x"), {Series("Not a name"): 1}), "malformed"),
         (Observation(AT, None, gauges={"postgres_rows": True}), "malformed"),
+        (Observation(AT, None, gauges={"http_requests": 5}), "malformed"),
+        (Observation(AT, Identity(exact="x"), {Series("active_devices"): 1}), "malformed"),
         (Observation(AT, None, flags=frozenset({"Two words"})), "malformed"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.process import Agent, Source, health, page, wait_for
+from tests.agent.process import ROOT, Agent, Source, health, page, wait_for
 from tests.agent.service import Service
 
 
@@ -88,6 +88,35 @@ def test_a_factory_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert 2 == ended.returncode
     assert "Nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_source_with_a_name_that_no_report_can_carry_is_an_error_at_the_start(tmp_path: Path) -> None:
+    ended = Agent(tmp_path, None, "Nameless").run("run")
+    assert 2 == ended.returncode
+    assert "'Has Blanks' is no name for a source" in ended.stderr
+
+
+def test_with_mqtt_and_another_source_it_stays_within_50_megabytes(
+    tmp_path: Path, service: Service, source: Source
+) -> None:
+    # As in its image: without httpx's own command line, which only development has, and with two arenas.
+    image = tmp_path / "image"
+    image.mkdir()
+    (image / "click.py").write_text("raise ImportError('not in the image')", encoding="ascii")
+    with Agent(
+        tmp_path,
+        service.url,
+        "FileCounter",
+        MQTT_HOST="127.0.0.1",
+        MQTT_PORT="9",
+        PYTHONPATH=f"{image}:{ROOT}",
+        MALLOC_ARENA_MAX="2",
+    ) as agent:
+        wait_for(lambda: len(service.requests) > 5, "a few reports")
+        status = Path(f"/proc/{agent.pid}/status").read_text(encoding="ascii")
+    resident = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert resident is not None
+    assert int(resident[1]) < 50 * 1024
 
 
 def test_a_second_agent_on_the_same_journal_does_not_start(tmp_path: Path, source: Source) -> None:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from agent.answers import Outcome, back_off, read_answer, refusal_pause
 from metering.contract import Report
+from tests.agent.process import wait_for
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
 from tests.agent.world import NOON, REPORTER, Machine
@@ -278,6 +280,18 @@ def test_the_last_revision_is_built_and_sent_on_stopping(rig: Rig, service: Serv
     rig.sender.finish()
     (report,) = service.stored.values()
     assert (37, False) == (report.counters["http_requests"], report.final)
+
+
+def test_an_unforeseen_error_is_said_and_does_not_end_delivery(rig: Rig, service: Service) -> None:
+    rig.talk()
+    rig.sender._reporter = cast("Any", None)
+    rig.sender.start()
+    rig.machine.wait(EVERY)
+    wait_for(lambda: "AttributeError" in rig.sender.sending.trouble, "the error on the page")
+    rig.sender._reporter = REPORTER
+    rig.count(5, EVERY)
+    wait_for(lambda: service.billed() == 12, "delivery")
+    rig.sender.finish()
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ class Instance:
     max_bytes: int = 64 * MEGABYTE
     valid_for: int = 45
     longest_tick: int = 60
+    enabled: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         self.journal = self._open()
@@ -108,6 +109,7 @@ class Instance:
             self.machine.moment(),
             self.machine.wall(),
             longest_tick_seconds=self.longest_tick,
+            enabled=self.enabled,
             wall_is_truth=self.wall_is_truth,
         )
 
