@@ -15,6 +15,7 @@ from local.stripe_simulator import (
     meters,
     prices,
     products,
+    schedule_calls,
     subscription_calls,
 )
 from local.stripe_simulator.errors import StripeRefusalError
@@ -32,6 +33,7 @@ ROUTES: tuple[Route, ...] = (
     *aggregation.ROUTES,
     *meter_events.ROUTES,
     *subscription_calls.ROUTES,
+    *schedule_calls.ROUTES,
     *invoice_calls.ROUTES,
     *invoice_items.ROUTES,
     *events.ROUTES,

@@ -156,11 +156,51 @@ class Subscription:
     canceled_at: int | None = None
     ended_at: int | None = None
     latest_invoice: str | None = None
+    schedule: str | None = None
 
     @property
     def active(self) -> bool:
         """Whether it still bills."""
         return self.ended_at is None
+
+
+@dataclass(frozen=True)
+class PhaseItem:
+    """One price of a schedule's phase; a metered one has no quantity."""
+
+    price: str
+    quantity: int | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a subscription is made of for a span."""
+
+    start: int
+    end: int
+    items: tuple[PhaseItem, ...]
+    proration_behavior: str
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Schedule:
+    """What a subscription will be made of, phase after phase."""
+
+    id: str
+    customer: str
+    subscription: str
+    created: int
+    phases: tuple[Phase, ...]
+    end_behavior: str = "release"
+    status: str = "active"
+    metadata: dict[str, str] = field(default_factory=dict)
+    ended_at: int | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it still governs its subscription."""
+        return self.status == "active"
 
 
 @dataclass(frozen=True)

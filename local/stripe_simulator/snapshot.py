@@ -10,6 +10,7 @@ from local.stripe_simulator import (
     meters,
     prices,
     products,
+    schedules,
     subscriptions,
 )
 from local.stripe_simulator.prices import text
@@ -28,6 +29,7 @@ def snapshot(state: State, now: int) -> Json:
         "customers": [customers.rendered(customer) for customer in state.customers.values()],
         "meters": [meters.rendered(meter) for meter in state.meters.values()],
         "subscriptions": [subscriptions.rendered(state, one) for one in state.subscriptions.values()],
+        "subscription_schedules": [schedules.rendered(one, now) for one in state.schedules.values()],
         "invoices": [invoicing.rendered(state, invoice, now) for invoice in state.invoices.values()],
         "invoice_items": [invoice_items.rendered(item) for item in state.invoice_items.values()],
         "meter_events": [asdict(event) for event in state.accepted],

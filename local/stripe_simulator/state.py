@@ -15,6 +15,7 @@ from local.stripe_simulator.records import (
     MeterEvent,
     Price,
     Product,
+    Schedule,
     Subscription,
     Usage,
 )
@@ -78,6 +79,7 @@ class State:
     customers: dict[str, Customer] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
     invoices: dict[str, Invoice] = field(default_factory=dict)
     previews: dict[str, Invoice] = field(default_factory=dict)
     invoice_items: dict[str, InvoiceItem] = field(default_factory=dict)

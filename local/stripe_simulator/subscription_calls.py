@@ -186,6 +186,7 @@ def _retrieve(state: State, asked: Asked) -> Json:
 def _update(state: State, asked: Asked) -> Json:
     subscription = _find_active(state, asked.id)
     changes = asked.parameters.get("items")
+    _refuse_what_a_schedule_governs(subscription, asked.parameters)
     if changes and asked.parameters.get("proration_behavior") != "none":
         raise not_imitated(
             "changing items with proration; pass proration_behavior=none", "proration_behavior"
@@ -200,6 +201,19 @@ def _update(state: State, asked: Asked) -> Json:
     answer = subscriptions.rendered(state, subscription)
     record(state, "customer.subscription.updated", answer, asked.now, asked)
     return answer
+
+
+def _refuse_what_a_schedule_governs(subscription: Subscription, wanted: Parameters) -> None:
+    if subscription.schedule is None:
+        return
+    if "cancel_at_period_end" in wanted:
+        raise StripeRefusalError(
+            f"The subscription is managed by the subscription schedule `{subscription.schedule}`, and "
+            "updating any cancelation behavior directly is not allowed. Please update the schedule instead.",
+            param="cancel_at_period_end",
+        )
+    if wanted.get("items"):
+        raise not_imitated("changing items of a subscription that a schedule governs", "items")
 
 
 def _cancel(state: State, asked: Asked) -> Json:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from local.stripe_simulator import prices
+from local.stripe_simulator import prices, schedules
 from local.stripe_simulator.events import record
 from local.stripe_simulator.invoicing import open_draft
 from local.stripe_simulator.records import (
@@ -37,6 +37,7 @@ def _end_period(state: State, subscription: Subscription, at: int) -> None:
         end(state, subscription, at)
         return
     following = subscription.cycle.period_from(at)
+    schedules.turn(state, subscription, at)
     licensed = list(licensed_parts(state, subscription, *following))
     open_draft(state, subscription, "subscription_cycle", at, licensed, metered)
     subscription.period_start, subscription.period_end = following
@@ -48,6 +49,7 @@ def end(state: State, subscription: Subscription, at: int, asked: Asked | None =
     """End a subscription for good; what was not billed by then is not billed any more."""
     subscription.canceled_at = subscription.canceled_at or at
     subscription.ended_at = at
+    schedules.end(state, subscription, "canceled", at)
     record(state, "customer.subscription.deleted", rendered(state, subscription), at, asked)
 
 
@@ -80,6 +82,7 @@ def upcoming(state: State, subscription: Subscription, now: int) -> Invoice:
     period_end = subscription.period_end
     following = subscription.cycle.period_from(period_end)
     ends = subscription.cancel_at_period_end
+    turned = schedules.turned(state, subscription, period_end)
     return Invoice(
         id=state.new_id("upcoming_in"),
         customer=subscription.customer,
@@ -92,7 +95,7 @@ def upcoming(state: State, subscription: Subscription, now: int) -> Invoice:
         collection_method=subscription.collection_method,
         auto_advance=True,
         finalizes_at=period_end + state.settings.grace_s,
-        licensed=() if ends else tuple(licensed_parts(state, subscription, *following)),
+        licensed=() if ends else tuple(licensed_parts(state, turned, *following)),
         metered=tuple(metered_parts(state, subscription, period_end)),
     )
 
@@ -140,7 +143,7 @@ def rendered(state: State, subscription: Subscription) -> Json:
         "pause_collection": None,
         "pending_setup_intent": None,
         "pending_update": None,
-        "schedule": None,
+        "schedule": subscription.schedule,
         "start_date": subscription.start,
         "status": "active" if subscription.active else "canceled",
         "test_clock": None,
