@@ -8,7 +8,7 @@ import sys
 import typer
 
 from metering.catalog import CatalogError
-from ops.commands import customers, instances, stripe
+from ops.commands import customers, instances, replay, stripe
 from ops.errors import OperatorError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.add_typer(stripe.app, name="stripe")
 app.add_typer(customers.app, name="customers")
 app.add_typer(instances.app, name="instances")
+app.command("replay")(replay.replay)
 
 
 def main() -> None:

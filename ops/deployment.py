@@ -8,7 +8,9 @@ import botocore.exceptions
 
 from metering.tables.client import RETRIES, dynamodb
 from metering.tables.customers import Customers
+from metering.tables.hours import Hours
 from metering.tables.markers import Markers
+from metering.tables.reports import Reports
 from ops.errors import OperatorError
 
 
@@ -43,3 +45,13 @@ class Deployment:
     def markers(self) -> Markers:
         """The stack's Markers table."""
         return Markers(dynamodb(), self.outputs["MarkersTable"])
+
+    @property
+    def reports(self) -> Reports:
+        """The stack's Reports table."""
+        return Reports(dynamodb(), self.outputs["ReportsTable"])
+
+    @property
+    def hours(self) -> Hours:
+        """The stack's Hours table."""
+        return Hours(dynamodb(), self.outputs["HoursTable"])

@@ -5,10 +5,8 @@ in, and after so many the rest is left to another message. Usage moves while it 
 is read once more before it counts. Source: design page "billing", section "Conservation".
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 
 from metering.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
 from metering.billable import Contributions, all_contributions
@@ -20,6 +18,7 @@ from metering.conservation import (
     invoice_differences,
     ledger_differences,
 )
+from metering.hour_pairs import HourPair, hour_pairs
 from metering.periods import HOUR, hour_of
 from metering.rollup import Hour, rollup
 from metering.tables.customers import Customers
@@ -82,7 +81,7 @@ def conserve(
     for billing in periods:
         span = billing.span
         start, end = max(span.first_hour, since or span.first_hour), min(span.end_hour, hour_of(now) + HOUR)
-        for pair in _pairs(customer_id, start, end, tables):
+        for pair in hour_pairs(customer_id, start, end, tables.reports, tables.hours):
             if read >= most_reports:
                 return Conserved(tuple(differences), compared, pair.hour)
             read += pair.reports
@@ -105,36 +104,7 @@ def _periods(
     return (last, present) if last else (present,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """An hour made of its reports, and the one that is stored."""
-
-    hour: datetime
-    recomputed: Hour
-    stored: Hour | None
-    reports: int
-
-
-def _pairs(customer: str, start: datetime, end: datetime, tables: Tables) -> Iterator[_Pair]:
-    """Yield each hour that has reports or is stored, in order; one hour's reports are in memory at a time."""
-    stored = tables.hours.between(customer, start, end)
-    ahead = next(stored, None)
-    by_hour = groupby(tables.reports.between(customer, start, end), key=lambda report: report.window_start)
-    for hour, group in by_hour:
-        while ahead is not None and ahead.start < hour:
-            yield _Pair(ahead.start, Hour(ahead.start), ahead, 0)
-            ahead = next(stored, None)
-        reports = list(group)
-        same = ahead if ahead is not None and ahead.start == hour else None
-        yield _Pair(hour, rollup(hour, reports), same, len(reports))
-        if same is not None:
-            ahead = next(stored, None)
-    while ahead is not None:
-        yield _Pair(ahead.start, Hour(ahead.start), ahead, 0)
-        ahead = next(stored, None)
-
-
-def _hour(customer: str, pair: _Pair, tables: Tables) -> list[Difference]:
+def _hour(customer: str, pair: HourPair, tables: Tables) -> list[Difference]:
     """Return how an hour differs from its reports, unless it is to be recomputed anyway."""
     if not hour_differences(pair.recomputed, pair.stored):
         return []

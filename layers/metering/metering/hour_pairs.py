@@ -1,0 +1,55 @@
+"""Hours as they are stored beside hours as their reports make them now, streamed.
+
+Shared by whoever compares the two: the daily sweep and ``ops replay``. Source: design page "storage", section
+"Invariants".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from metering.rollup import Hour, rollup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from metering.tables.hours import Hours
+    from metering.tables.reports import Reports
+
+
+@dataclass(frozen=True, slots=True)
+class HourPair:
+    """One hour made of its reports, so many of them, and the one that is stored, if one is."""
+
+    hour: datetime
+    recomputed: Hour
+    stored: Hour | None
+    reports: int
+
+
+def hour_pairs(
+    customer: str, start: datetime, end: datetime, reports: Reports, hours: Hours
+) -> Iterator[HourPair]:
+    """Yield each hour in ``[start, end)`` that has reports or is stored, in order.
+
+    The reports of one hour, and one page of each query, are in memory at a time. The reads of a pair lie
+    apart in time: one that differs is to be read again before it counts.
+    """
+    stored = hours.between(customer, start, end)
+    ahead = next(stored, None)
+    by_hour = groupby(reports.between(customer, start, end), key=lambda report: report.window_start)
+    for hour, group in by_hour:
+        while ahead is not None and ahead.start < hour:
+            yield HourPair(ahead.start, Hour(ahead.start), ahead, 0)
+            ahead = next(stored, None)
+        of_hour = list(group)
+        same = ahead if ahead is not None and ahead.start == hour else None
+        yield HourPair(hour, rollup(hour, of_hour), same, len(of_hour))
+        if same is not None:
+            ahead = next(stored, None)
+    while ahead is not None:
+        yield HourPair(ahead.start, Hour(ahead.start), ahead, 0)
+        ahead = next(stored, None)

@@ -1,0 +1,72 @@
+"""``ops replay``: recompute any span of a customer from its raw reports."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from metering.contract import format_instant
+from metering.periods import HOUR
+from ops.deployment import Deployment
+from ops.errors import OperatorError
+from ops.options import CustomerId, Stack, console
+from ops.replay import Replayed
+from ops.replay import replay as replay_span
+
+_FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]
+_SHOWN = 20
+
+
+def replay(
+    customer_id: CustomerId,
+    *,
+    start: Annotated[datetime, typer.Option("--from", formats=_FORMS, help="The span's first hour, in UTC.")],
+    end: Annotated[datetime, typer.Option("--to", formats=_FORMS, help="Its end, not part of it, in UTC.")],
+    stack: Stack,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare; change nothing.")] = False,
+) -> None:
+    """Recompute a customer's hours from its raw reports; where nothing changed, nothing is done."""
+    deployment = Deployment(stack)
+    if deployment.customers.customer(customer_id) is None:
+        raise OperatorError(f"no customer {customer_id}")
+    begin, stop = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+    differing: list[Replayed] = []
+    compared = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("hours", total=max(0, (stop - begin) // HOUR))
+        for done in replay_span(
+            customer_id,
+            begin,
+            stop,
+            deployment.reports,
+            deployment.hours,
+            deployment.markers,
+            dry_run=dry_run,
+        ):
+            compared += 1
+            progress.update(bar, completed=(done.hour - begin) // HOUR + 1)
+            if done.differences:
+                differing.append(done)
+    _say(differing, compared, dry_run=dry_run)
+
+
+def _say(differing: list[Replayed], compared: int, *, dry_run: bool) -> None:
+    for done in differing[:_SHOWN]:
+        for difference in done.differences:
+            expected, found = difference.expected or "nothing", difference.found or "nothing"
+            console.print(
+                f"{format_instant(done.hour)} {difference.metric}: stored {found}, its reports say {expected}"
+            )
+    if len(differing) > _SHOWN:
+        console.print(f"... and {len(differing) - _SHOWN} more hours")
+    console.print(f"{len(differing)} of {compared} hours differ from their reports")
+    if dry_run or not differing:
+        return
+    marked = sum(done.marked for done in differing)
+    console.print(f"{marked} marked: the service recomputes them within minutes")
+    if marked < len(differing):
+        console.print(
+            f"{len(differing) - marked} have no report to be recomputed from; they stay as they are"
+        )

@@ -1,0 +1,68 @@
+"""Replaying a span: every hour is made again from its raw reports and compared with the one that is stored.
+
+Hours have one writer, the aggregate function. So an hour that differs is marked dirty, and the service
+recomputes it as it does after a report; where nothing changed nothing is marked. Source: design pages
+"storage" and "README" (everything above the reports is a pure function of them).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from metering.conservation import Difference, hour_differences
+from metering.hour_pairs import hour_pairs
+from metering.periods import HOUR
+from metering.rollup import rollup
+from metering.tables.hours import Hours
+from metering.tables.markers import Markers
+from metering.tables.reports import Reports
+from ops.errors import OperatorError
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One hour that was made again: where it differs from the stored one, and whether it was marked.
+
+    An hour without any report is not marked: there is nothing to make it of.
+    """
+
+    hour: datetime
+    differences: tuple[Difference, ...] = ()
+    marked: bool = False
+
+
+def replay(
+    customer: str,
+    start: datetime,
+    end: datetime,
+    reports: Reports,
+    hours: Hours,
+    markers: Markers,
+    *,
+    dry_run: bool,
+) -> Iterator[Replayed]:
+    """Yield each hour in ``[start, end)`` that has reports or is stored, in order, marking those that differ.
+
+    ``dry_run`` marks nothing. Hours in which reports land meanwhile are read again before they differ.
+
+    Raises
+    ------
+    OperatorError
+        When the span is empty or does not begin and end at full hours.
+    """
+    for instant in (start, end):
+        if instant.minute or instant.second or instant.microsecond:
+            raise OperatorError(f"{instant} is no full hour")
+    if start >= end:
+        raise OperatorError("the span is empty: --from must lie before --to, which is not part of it")
+    for pair in hour_pairs(customer, start, end, reports, hours):
+        if not hour_differences(pair.recomputed, pair.stored):
+            yield Replayed(pair.hour)
+            continue
+        stored = next(hours.between(customer, pair.hour, pair.hour + HOUR), None)
+        recomputed = rollup(pair.hour, reports.of_hour(customer, pair.hour))
+        differences = tuple(hour_differences(recomputed, stored))
+        marked = bool(differences and recomputed.instances) and not dry_run
+        if marked:
+            markers.touch_dirty(customer, pair.hour)
+        yield Replayed(pair.hour, differences, marked)
