@@ -155,7 +155,8 @@ class FakeDynamoDb:
         most = min(Limit or self.page, self.page)
         found: list[Item] = []
         more: dict[str, Any] = {}
-        for sort in _from(order, last, ExpressionAttributeValues, forward=ScanIndexForward):
+        least = "" if "<" in KeyConditionExpression else _least(ExpressionAttributeValues)
+        for sort in _from(order, last, least, forward=ScanIndexForward):
             item = held.items[sort]
             if condition(item, ExpressionAttributeValues, {}):
                 found.append(dict(item))
@@ -232,13 +233,16 @@ def _returned(operation: str, old: Item | None, return_values: str) -> dict[str,
     return {"Attributes": dict(old)} if return_values == "ALL_OLD" and old is not None else {}
 
 
-def _from(order: list[str], last: str | None, values: dict[str, Any], *, forward: bool) -> Iterator[str]:
-    """Yield sort keys, from where a forward query of a prefix or a span can begin."""
+def _least(values: dict[str, Any]) -> str:
+    return min((value["S"] for name, value in values.items() if name != ":pk"), default="")
+
+
+def _from(order: list[str], last: str | None, least: str, *, forward: bool) -> Iterator[str]:
+    """Yield sort keys after the last one, from where a forward query can begin."""
     if not forward:
         yield from (sort for sort in order if last is None or sort < last)
         return
-    low = min((value["S"] for name, value in values.items() if name != ":pk"), default="")
-    index = bisect_left(order, max(low, last or ""))
+    index = bisect_left(order, max(least, last or ""))
     if last is not None and index < len(order) and order[index] == last:
         index += 1
     yield from order[index:]
