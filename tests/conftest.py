@@ -19,9 +19,9 @@ _SURROUNDINGS = scrubbed(
 os.environ.clear()
 os.environ.update(_SURROUNDINGS)
 
-# A slow machine is no failure, so nothing is timed. HYPOTHESIS_PROFILE=slow draws fifty times as many.
+# A slow machine is no failure, so nothing is timed. HYPOTHESIS_PROFILE=slow draws seventy-five times as many.
 settings.register_profile(
-    "default", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(
     "slow",
