@@ -20,7 +20,7 @@ from metering import alert_texts
 from metering.accounts import BillingPeriod, Customer
 from metering.billable import EXACT
 from metering.catalog import Catalog, Meter, MeterName, Price, Terms
-from metering.contract import Id, Instant, format_instant
+from metering.contract import FullHour, Id, Instant, format_instant
 from metering.periods import hour_of
 from metering.rating import invoice_total, rate
 
@@ -66,7 +66,7 @@ class Alert(BaseModel):
     meter: MeterName | None = None
     threshold: int | None = None
     instance_id: Id | None = None
-    last_hour: Instant | None = None
+    last_hour: FullHour | None = None
     message: str
     at: Instant
 
