@@ -59,7 +59,7 @@ def close_period(
     if now < billing.end:
         return Look(billing.end)
     billing = _closing(customer_id, billing, tables.customers)
-    invoice = gateway.reader.invoice_of(account.customer.stripe_customer_id, billing.start)
+    invoice = gateway.reader.invoice_of(account.customer.stripe_customer_id, billing.start, billing.end)
     if invoice is not None and not invoice.draft:
         finalise(customer_id, billing, invoice, tables.customers)
         return Look(None, invoice.invoice_id)

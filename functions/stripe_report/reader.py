@@ -15,6 +15,7 @@ import stripe
 from metering.stripe_names import meter_of_event_name
 
 _PAGE = 100
+_AT_A_PERIODS_END = frozenset({"subscription_cycle", "subscription_update"})
 _CENTS = -2
 """The exponent of a cent in dollars."""
 
@@ -47,8 +48,8 @@ class Invoice:
     invoice_id: str
     stripe_customer_id: str
     draft: bool
-    cycle: bool
-    """Whether it was made at a period's end; then ``period_start`` is that period's."""
+    ends_period: bool
+    """Whether it was made when a period ended; then ``period_start`` is that period's."""
     period_start: datetime
     finalizes_at: datetime | None
     url: str | None
@@ -59,7 +60,7 @@ class Invoice:
         """Tell whether it bills the usage of the period that starts then."""
         if self.lines:
             return any(line.period_start == period_start for line in self.lines)
-        return self.cycle and self.period_start == period_start
+        return self.ends_period and self.period_start == period_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,16 @@ class Reader:
         """Return our id of the customer that an invoice goes to, None when it is none of ours."""
         return self.customer_id(_id_of(self._stripe.v1.invoices.retrieve(invoice_id).customer))
 
-    def invoice_of(self, stripe_customer_id: str, period_start: datetime) -> Invoice | None:
+    def invoice_of(
+        self, stripe_customer_id: str, period_start: datetime, period_end: datetime
+    ) -> Invoice | None:
         """Return the invoice, draft or final, that bills the usage of a period; None before it is made."""
-        since = int(period_start.timestamp())
         listed = self._stripe.v1.invoices.list(
-            {"customer": stripe_customer_id, "created": {"gte": since}, "limit": _PAGE}
+            {
+                "customer": stripe_customer_id,
+                "created": {"gte": int(period_end.timestamp())},
+                "limit": _PAGE,
+            }
         )
         for found in listed.auto_paging_iter():
             invoice = self._invoice(found)
@@ -146,7 +152,7 @@ class Reader:
             invoice_id=found.id,
             stripe_customer_id=_id_of(found.customer),
             draft=found.status == "draft",
-            cycle=found.billing_reason == "subscription_cycle",
+            ends_period=found.billing_reason in _AT_A_PERIODS_END,
             period_start=_instant(found.period_start),
             finalizes_at=None
             if found.automatically_finalizes_at is None

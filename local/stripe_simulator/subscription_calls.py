@@ -191,6 +191,11 @@ def _update(state: State, asked: Asked) -> Json:
         raise not_imitated(
             "changing items with proration; pass proration_behavior=none", "proration_behavior"
         )
+    anchors_anew = asked.parameters.get("billing_cycle_anchor") == "now"
+    if anchors_anew and asked.parameters.get("proration_behavior") != "none":
+        raise not_imitated(
+            "a new billing cycle anchor with proration; pass proration_behavior=none", "proration_behavior"
+        )
     items_before = copy.deepcopy(subscription.items)
     try:
         change_items(state, subscription, changes or [], asked.now)
@@ -198,6 +203,8 @@ def _update(state: State, asked: Asked) -> Json:
     except StripeRefusalError:
         subscription.items = items_before
         raise
+    if anchors_anew:
+        subscriptions.anchor_anew(state, subscription, asked.now)
     answer = subscriptions.rendered(state, subscription)
     record(state, "customer.subscription.updated", answer, asked.now, asked)
     return answer
@@ -272,7 +279,13 @@ ROUTES = (
     Route(
         "POST",
         "/v1/subscriptions/{id}",
-        Record({**_CHANGEABLE, "items": Records(_CHANGED_ITEM, most=20)}),
+        Record(
+            {
+                **_CHANGEABLE,
+                "billing_cycle_anchor": OneOf(("now", "unchanged")),
+                "items": Records(_CHANGED_ITEM, most=20),
+            }
+        ),
         _update,
     ),
     Route("DELETE", "/v1/subscriptions/{id}", _CANCEL, _cancel),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from local.stripe_simulator import prices, schedules
 from local.stripe_simulator.events import record
 from local.stripe_simulator.invoicing import open_draft
+from local.stripe_simulator.periods import Cycle
 from local.stripe_simulator.records import (
     Invoice,
     LicensedPart,
@@ -42,6 +43,17 @@ def _end_period(state: State, subscription: Subscription, at: int) -> None:
     open_draft(state, subscription, "subscription_cycle", at, licensed, metered)
     subscription.period_start, subscription.period_end = following
     record(state, "customer.subscription.updated", rendered(state, subscription), at)
+    _await_period_end(state, subscription)
+
+
+def anchor_anew(state: State, subscription: Subscription, at: int) -> None:
+    """Start the cycle anew: bill the usage so far, and the fixed prices of the full period that starts."""
+    metered = list(metered_parts(state, subscription, at))
+    subscription.cycle = Cycle(at, subscription.cycle.interval, subscription.cycle.count)
+    following = subscription.cycle.period_from(at)
+    licensed = list(licensed_parts(state, subscription, *following))
+    open_draft(state, subscription, "subscription_update", at, licensed, metered)
+    subscription.period_start, subscription.period_end = following
     _await_period_end(state, subscription)
 
 

@@ -321,3 +321,35 @@ def test_an_ended_subscription_is_not_there_to_cancel(client: stripe.StripeClien
         client.v1.subscriptions.cancel(subscription.id)
 
     assert refused.value.code == "resource_missing"
+
+
+def test_a_new_anchor_bills_what_was_used_and_starts_a_full_period(
+    client: stripe.StripeClient, shop: Shop, clock: Clock
+) -> None:
+    """billing_cycle_anchor=now ends the period at once; the usage so far is on a draft of its own."""
+    subscription = shop.subscribe()
+    shop.use("12")
+    clock.advance(DAY)
+    moved = client.v1.subscriptions.update(
+        subscription.id, {"billing_cycle_anchor": "now", "proration_behavior": "none"}
+    )
+
+    item = moved["items"]["data"][0]
+    assert (item.current_period_start, item.current_period_end) == (NOON + DAY, instant("2026-04-11T12:00"))
+    draft = client.v1.invoices.list().data[0]
+    assert (draft.status, draft.billing_reason, draft.period_start, draft.period_end) == (
+        "draft",
+        "subscription_update",
+        NOON,
+        NOON + DAY,
+    )
+    assert draft.total == 2900 + 20
+    clock.set(instant("2026-04-10T12:00"))
+    assert len(client.v1.invoices.list().data) == 2
+
+
+def test_a_new_anchor_with_proration_is_not_imitated(client: stripe.StripeClient, shop: Shop) -> None:
+    """Without saying that nothing is prorated, Stripe would credit and charge parts of the fee."""
+    subscription = shop.subscribe()
+    with pytest.raises(stripe.InvalidRequestError, match="proration_behavior"):
+        client.v1.subscriptions.update(subscription.id, {"billing_cycle_anchor": "now"})

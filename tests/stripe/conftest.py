@@ -1,0 +1,19 @@
+"""Worlds: a customer with its tables, its Stripe account and a clock."""
+
+import pytest
+
+from local.stripe_simulator import StripeAccount
+from metering.catalog import builtin_catalog
+from tests.stripe.world import World, prepared_account
+
+
+@pytest.fixture(scope="session")
+def account() -> StripeAccount:
+    """A Stripe account with the catalogue's objects, to be copied."""
+    return prepared_account(builtin_catalog())
+
+
+@pytest.fixture
+def world(account: StripeAccount) -> World:
+    """A customer on starter with one instance, at the start of its first period."""
+    return World(account=account)

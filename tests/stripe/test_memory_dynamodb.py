@@ -1,0 +1,148 @@
+"""The DynamoDB in memory answers as moto does, for every call that the table modules make."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from metering.tables.client import query_all, query_between, query_prefix
+from tests.stripe.memory_dynamodb import CrashError, MemoryDynamoDb, Steps
+
+
+@pytest.fixture(params=["memory", "moto"])
+def client(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A client with an empty table called ``table``."""
+    if request.param == "memory":
+        yield MemoryDynamoDb()
+        return
+    with mock_aws():
+        made = boto3.client("dynamodb")
+        made.create_table(
+            TableName="table",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+        )
+        yield made
+
+
+def _item(sk: str, number: int = 1, text: str = "a") -> dict[str, Any]:
+    return {"pk": {"S": "p"}, "sk": {"S": sk}, "n": {"N": str(number)}, "j": {"S": text}}
+
+
+def _put(client: Any, item: dict[str, Any], condition: str | None = None, **values: Any) -> bool:
+    more: dict[str, Any] = {"ConditionExpression": condition} if condition else {}
+    if values:
+        more["ExpressionAttributeValues"] = {f":{name}": value for name, value in values.items()}
+    try:
+        client.put_item(TableName="table", Item=item, **more)
+    except client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def _get(client: Any, sk: str) -> Any:
+    key = {"pk": {"S": "p"}, "sk": {"S": sk}}
+    return client.get_item(TableName="table", Key=key, ConsistentRead=True).get("Item")
+
+
+@pytest.mark.parametrize(
+    ("condition", "stored", "number", "holds"),
+    [
+        ("attribute_not_exists(pk)", None, None, True),
+        ("attribute_not_exists(pk)", 1, None, False),
+        ("n = :n", None, 1, False),
+        ("n = :n", 1, 1, True),
+        ("n = :n", 2, 1, False),
+        ("attribute_not_exists(pk) OR n = :n", None, 0, True),
+        ("attribute_not_exists(pk) OR n <= :n", 2, 2, True),
+        ("attribute_not_exists(pk) OR n <= :n", 10, 9, False),
+        ("attribute_not_exists(pk) OR n < :n", 2, 2, False),
+        ("attribute_not_exists(pk) OR n < :n", 9, 10, True),
+    ],
+)
+def test_a_put_is_stored_when_its_condition_holds_and_only_then(
+    client: Any, condition: str, stored: int | None, number: int | None, *, holds: bool
+) -> None:
+    if stored is not None:
+        _put(client, _item("s", stored, "old"))
+    values = {} if number is None else {"n": {"N": str(number)}}
+    assert holds is _put(client, _item("s", 7, "new"), condition, **values)
+    assert (_get(client, "s") == _item("s", 7, "new")) is holds
+
+
+def test_a_put_over_a_text_needs_that_very_text(client: Any) -> None:
+    _put(client, _item("s", text="old"))
+    assert not _put(client, _item("s", text="new"), "j = :old", old={"S": "other"})
+    assert _put(client, _item("s", text="new"), "j = :old", old={"S": "old"})
+
+
+def test_a_delete_needs_its_condition_and_no_item(client: Any) -> None:
+    key = {"pk": {"S": "p"}, "sk": {"S": "s"}}
+    client.delete_item(TableName="table", Key=key)
+    _put(client, _item("s"))
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException):
+        client.delete_item(
+            TableName="table",
+            Key=key,
+            ConditionExpression="j = :j",
+            ExpressionAttributeValues={":j": {"S": "b"}},
+        )
+    assert _get(client, "s") == _item("s")
+
+
+def test_a_refused_put_shows_the_item_that_is_there(client: Any) -> None:
+    _put(client, _item("s", 5))
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException) as refused:
+        client.put_item(
+            TableName="table",
+            Item=_item("s", 4),
+            ConditionExpression="attribute_not_exists(pk) OR n < :n",
+            ExpressionAttributeValues={":n": {"N": "4"}},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    assert _item("s", 5) == refused.value.response["Item"]
+
+
+def test_a_put_returns_the_item_that_it_replaced(client: Any) -> None:
+    first = client.put_item(TableName="table", Item=_item("s", 1), ReturnValues="ALL_OLD")
+    second = client.put_item(TableName="table", Item=_item("s", 2), ReturnValues="ALL_OLD")
+    assert (None, _item("s", 1)) == (first.get("Attributes"), second["Attributes"])
+
+
+def test_queries_are_in_the_order_of_sort_keys_within_one_partition(client: Any) -> None:
+    for sk in ("b#2", "a#1", "b#10", "c"):
+        _put(client, _item(sk))
+    _put(client, _item("b#3") | {"pk": {"S": "q"}})
+
+    def found(items: Iterator[Any]) -> list[str]:
+        return [item["sk"]["S"] for item in items]
+
+    assert ["b#10", "b#2"] == found(query_prefix(client, "table", "p", "b#"))
+    assert ["a#1", "b#10", "b#2"] == found(query_between(client, "table", "p", "a#1", "b#2"))
+    before = {
+        "KeyConditionExpression": "pk = :pk AND sk < :end",
+        "ExpressionAttributeValues": {":pk": {"S": "p"}, ":end": {"S": "b$"}},
+    }
+    assert ["a#1", "b#10", "b#2"] == found(query_all(client, TableName="table", **before))
+    whole = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": "q"}}}
+    assert ["b#3"] == found(query_all(client, TableName="table", **whole))
+
+
+@pytest.mark.parametrize(("after", "stored"), [(False, False), (True, True)])
+def test_a_process_can_die_before_or_after_a_step_has_its_effect(*, after: bool, stored: bool) -> None:
+    steps = Steps()
+    client: Any = MemoryDynamoDb(steps)
+    steps.die_at(2, after=after)
+    _put(client, _item("first"))
+    with pytest.raises(CrashError):
+        _put(client, _item("second"))
+    assert stored is (_get(client, "second") is not None)
