@@ -21,7 +21,7 @@ from metering.conservation import (
 from metering.hour_pairs import HourPair, hour_pairs
 from metering.periods import HOUR, hour_of
 from metering.rollup import Hour, rollup
-from metering.tables.customers import Customers
+from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import SENT, Ledger
 from metering.tables.markers import Markers
@@ -88,7 +88,7 @@ def conserve(
             compared += 1
             differences += _hour(customer_id, pair, tables)
     for billing in periods:
-        differences += _period(account.customer, billing, tables, catalog)
+        differences += _period(account, billing, tables, catalog)
     return Conserved(tuple(differences), compared)
 
 
@@ -120,12 +120,13 @@ def _hour(customer: str, pair: HourPair, tables: Tables) -> list[Difference]:
 
 def _period(customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> list[Difference]:
     """Return how a period's contributions differ from its hours, and its ledger or invoice from them."""
+    customer = account.customer
     hours, contributed = _contributed(customer, billing, tables, catalog)
     found = contribution_differences(catalog, hours, contributed, billing.span)
     if billing.state is PeriodState.FINALISED:
         late = tables.customers.late.of_period(customer.customer_id, billing.start)
         return found + invoice_differences(contributed, billing, late, catalog)
-    if customer.stripe_customer_id is None or customer.status is not Status.ACTIVE:
+    if not _is_sent(account, billing):
         return found
     first = _ledger(customer, billing, contributed, tables)
     if not first:
@@ -133,6 +134,15 @@ def _period(customer: Customer, billing: BillingPeriod, tables: Tables, catalog:
     _, again = _contributed(customer, billing, tables, catalog)
     second = _ledger(customer, billing, again, tables)
     return found + [difference for difference in second if difference in first]
+
+
+def _is_sent(account: Account, billing: BillingPeriod) -> bool:
+    """Tell whether a period's usage goes to Stripe: a customer who has left has only the periods it had."""
+    customer = account.customer
+    if customer.stripe_customer_id is None or customer.status is not Status.ACTIVE:
+        return False
+    had = billing.start in {period.start for period in account.periods}
+    return had or customer.stripe_subscription_id is not None
 
 
 def _contributed(

@@ -36,7 +36,12 @@ LAST = datetime(2026, 10, 22, 9, tzinfo=UTC)
 START = datetime(2026, 10, 20, 9, tzinfo=UTC)
 HOURS = [LAST, LAST + HOUR, NOW.replace(minute=0) - HOUR]
 CUSTOMER = Customer(
-    customer_id="cust_8f2c", name="Eight", plan="starter@1", anchor=START, stripe_customer_id="cus_1"
+    customer_id="cust_8f2c",
+    name="Eight",
+    plan="starter@1",
+    anchor=START,
+    stripe_customer_id="cus_1",
+    stripe_subscription_id="sub_1",
 )
 CATALOG = builtin_catalog()
 
@@ -212,9 +217,10 @@ def test_a_ledger_of_an_hour_without_usage_is_named(books: Books) -> None:
     assert [Difference(Stage.LEDGER, LAST + 9 * HOUR, "api_calls", None, "1")] == books.differences()
 
 
-def test_a_customer_without_stripe_has_no_ledger_to_compare(books: Books) -> None:
-    """Without Stripe nothing is sent, and nothing is missing."""
-    books.tables.customers.update(CUSTOMER.model_copy(update={"stripe_customer_id": None}))
+@pytest.mark.parametrize("lacks", ["stripe_customer_id", "stripe_subscription_id"])
+def test_a_customer_without_stripe_has_no_ledger_to_compare(books: Books, lacks: str) -> None:
+    """Without a Stripe customer, or after its subscription, nothing is sent, and nothing is missing."""
+    books.tables.customers.update(CUSTOMER.model_copy(update={lacks: None}))
     for day in (LAST.date(), NOW.date()):
         held = books.tables.ledger.day(CUSTOMER.customer_id, day)
         books.tables.ledger.put(Day(held.customer, held.day, held.version))
