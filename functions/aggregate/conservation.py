@@ -118,7 +118,7 @@ def _hour(customer: str, pair: HourPair, tables: Tables) -> list[Difference]:
     return found
 
 
-def _period(customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> list[Difference]:
+def _period(account: Account, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> list[Difference]:
     """Return how a period's contributions differ from its hours, and its ledger or invoice from them."""
     customer = account.customer
     hours, contributed = _contributed(customer, billing, tables, catalog)
