@@ -120,9 +120,15 @@ class Reader:
     def hourly(
         self, meter: str, stripe_customer_id: str, start: datetime, end: datetime
     ) -> dict[datetime, Decimal]:
-        """Return what Stripe has for a meter's hours in ``[start, end)``; hours without events are absent."""
+        """Return what Stripe has for a meter's hours in ``[start, end)``; hours without events are absent.
+
+        A meter that Stripe does not have at all has no hours either.
+        """
+        meter_id = self._meter_id(meter)
+        if meter_id is None:
+            return {}
         listed = self._stripe.v1.billing.meters.event_summaries.list(
-            self._meter_id(meter),
+            meter_id,
             {
                 "customer": stripe_customer_id,
                 "start_time": int(start.timestamp()),
@@ -179,13 +185,15 @@ class Reader:
     def _meter_name(self, meter_id: str) -> str | None:
         return meter_of_event_name(self._stripe.v1.billing.meters.retrieve(meter_id).event_name)
 
-    def _meter_id(self, meter: str) -> str:
-        if meter not in self._meters:
-            listed = self._stripe.v1.billing.meters.list({"status": "active", "limit": _PAGE})
-            for found in listed.auto_paging_iter():
-                if name := meter_of_event_name(found.event_name):
-                    self._meters[name] = found.id
-        return self._meters[meter]
+    def _meter_id(self, meter: str) -> str | None:
+        """Return the active meter of that name, which is kept, or one that was active once."""
+        if meter in self._meters:
+            return self._meters[meter]
+        archived: dict[str, str] = {}
+        for found in self._stripe.v1.billing.meters.list({"limit": _PAGE}).auto_paging_iter():
+            if name := meter_of_event_name(found.event_name):
+                (self._meters if found.status == "active" else archived)[name] = found.id
+        return self._meters.get(meter, archived.get(meter))
 
 
 def _our_id(metadata: Any) -> str | None:

@@ -6,19 +6,20 @@ say.
 """
 
 import copy
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import stripe
 
 from aggregate.recompute import Tables as AggregateTables
 from aggregate.recompute import recompute
 from local.stripe_simulator import Clock, StripeAccount
+from local.stripe_simulator.faults import Faults
 from local.stripe_simulator.state import Settings
 from metering.accounts import BillingPeriod, Customer, Instance, PeriodState, secret_digest
 from metering.billable import EXACT, Contributions, all_contributions
@@ -72,6 +73,18 @@ def prepare(client: stripe.StripeClient, catalog: Catalog) -> None:
         continue
 
 
+class Wire(Protocol):
+    """What calls go through: faults to come, and how often each call came."""
+
+    @property
+    def faults(self) -> Faults:
+        """The faults still to come."""
+
+    @property
+    def calls(self) -> Counter[str]:
+        """Calls counted by method and path."""
+
+
 @dataclass
 class World:
     """One customer on a plan, from its first period on.
@@ -98,9 +111,7 @@ class World:
         self.steps = Steps()
         self.clock = Clock(int(self.start.timestamp()))
         self.dynamodb = MemoryDynamoDb(self.steps)
-        self.account = copy.deepcopy(self.account) if self.account else prepared_account(self.catalog)
-        self.wire = InProcess(self.account, self.clock, self.steps)
-        self.stripe = in_process_client(self.wire)
+        self.stripe, self.wire = self._connected()
         self.gateway = Gateway(self.stripe)
         client = cast("Any", self.dynamodb)
         self.customers = Customers(client, "customers")
@@ -123,6 +134,12 @@ class World:
                 Instance(customer_id=CUSTOMER, instance_id=f"i{number}", digests=digests)
             )
         self.wire.calls.clear()
+
+    def _connected(self) -> tuple[stripe.StripeClient, Wire]:
+        """Return the SDK's client, and what its calls go through."""
+        self.account = copy.deepcopy(self.account) if self.account else prepared_account(self.catalog)
+        wire = InProcess(self.account, self.clock, self.steps)
+        return in_process_client(wire), wire
 
     # ------------------------------------------------------------------ time
 
