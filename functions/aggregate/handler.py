@@ -109,6 +109,7 @@ def _work(record: SQSRecord) -> None:
             _conserve(customer, work)
         case {"sweep": sweep, "customer_id": customer}:
             SWEEPS[sweep](customer, datetime.now(UTC))
+            count(f"swept_{sweep}")
         case _:
             _recompute(work)
 

@@ -31,5 +31,5 @@ def customer_messages(sweep: str, hour: str, shard: int, customers: Customers) -
         yield Message(
             body={"sweep": sweep, "hour": hour, "customer_id": customer},
             group=f"{customer}#{sweep}",
-            deduplication=f"{sweep}#{hour}",
+            deduplication=f"{customer}#{sweep}#{hour}",
         )
