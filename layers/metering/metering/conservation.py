@@ -51,6 +51,8 @@ def hour_differences(recomputed: Hour, stored: Hour | None) -> list[Difference]:
 
     ``recomputed`` of no reports has no ``instances``; then there must be no stored hour either.
     """
+    if recomputed == stored:
+        return []
     expected, found = _parts(recomputed), _parts(stored)
     return [
         Difference(Stage.HOURS, recomputed.start, name, expected.get(name), found.get(name))
