@@ -23,7 +23,7 @@ test: setup ## Run every test, on the real programs (PYTEST_ARGS="-k name" choos
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: test-property
-test-property: setup ## Run the property tests over at least 10,000 random histories, and the whole simulated year
+test-property: setup ## Run the property tests over 10,000 random histories and invoices, and a simulated year
 	HYPOTHESIS_PROFILE=slow $(BIN)/pytest tests/property tests/year --timeout 3600 $(PYTEST_ARGS)
 
 .PHONY: lint
