@@ -42,8 +42,8 @@ def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, mar
         With the contract's status and code, naming each bad field; nothing is stored then, but for a
         ``conflict``, where the stored report stays as it is.
     """
-    report = read_report(body)
     require_instance_key(identity)
+    report = read_report(body)
     require_customer(identity, report.customer_id)
     if report.instance_id != identity.instance_id:
         raise ApiError(403, "forbidden", "this key is not for that instance")

@@ -88,7 +88,7 @@ def current_period(
         estimated_invoice=_estimate(lines, forecasts, terms, catalog),
         alerts=list(alerts),
         instances=list(instances),
-        flags=flags_of(hours, catalog, now),
+        flags=flags_of(hours, span, len(instances), catalog, now),
     )
 
 

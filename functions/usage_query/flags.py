@@ -7,21 +7,33 @@ from datetime import datetime
 from metering.answers import Flag
 from metering.catalog import Catalog
 from metering.contract import HOUR_SECONDS
-from metering.periods import HOUR, hour_of
+from metering.periods import HOUR, Period
 from metering.rollup import OVERLAP, Hour
 
 GAP_SECONDS = 60
 """Seconds of an hour and source that may be missing before the page shows a gap."""
 
 
-def flags_of(hours: Sequence[Hour], catalog: Catalog, now: datetime) -> list[Flag]:
-    """Return the period's flags, each with the number of hours it concerns."""
+def flags_of(
+    hours: Sequence[Hour], period: Period, instances: int, catalog: Catalog, now: datetime
+) -> list[Flag]:
+    """Return the period's flags, each with the number of hours it concerns.
+
+    Parameters
+    ----------
+    hours, period
+        The period's hours, in order.
+    instances
+        How many instances the customer has now.
+    catalog, now
+        The meters, and the present: hours still open have no gaps yet.
+    """
     closed = [hour for hour in hours if hour.start + HOUR <= now]
     counted = Counter(flag for hour in hours for flag in hour.flags)
     counted.update(_gap(name) for hour in closed for name in _gaps(hour))
-    if missing := _hours_without_report(hours, now):
-        counted["no_report"] = missing
-    flags = [Flag(code=code, message=_text(code), hours=n) for code, n in sorted(counted.items())]
+    counted["no_report"] = sum(1 for hour in period.hours() if hour + HOUR <= now) - len(closed)
+    counted["instance_missing"] = _hours_with_an_instance_missing(closed, instances)
+    flags = [Flag(code=code, message=_text(code), hours=n) for code, n in sorted(counted.items()) if n]
     return [*flags, *_not_told(hours, catalog)]
 
 
@@ -33,11 +45,13 @@ def _gaps(hour: Hour) -> list[str]:
     ]
 
 
-def _hours_without_report(hours: Sequence[Hour], now: datetime) -> int:
-    if not hours:
-        return 0
-    elapsed = (hour_of(now) - hours[0].start) // HOUR
-    return elapsed - sum(hour.start + HOUR <= now for hour in hours)
+def _hours_with_an_instance_missing(closed: Sequence[Hour], instances: int) -> int:
+    """Count hours in which fewer instances reported than had before, but for those taken out of service."""
+    missing, most = 0, 0
+    for hour in closed:
+        most = max(most, hour.instances)
+        missing += hour.instances < min(most, instances)
+    return missing
 
 
 def _not_told(hours: Sequence[Hour], catalog: Catalog) -> list[Flag]:
@@ -59,6 +73,8 @@ def _text(code: str) -> str:
         return "journals of one instance overlapped; what both saw counts once"
     if code == "no_report":
         return "no instance reported in these hours; nothing is billed for them"
+    if code == "instance_missing":
+        return "an instance that reported before did not; nothing is billed for it in these hours"
     source, _, remark = code.partition(":")
     if source == "gap":
         return f"{remark} could not be read for part of these hours; nothing is billed for that time"

@@ -61,21 +61,26 @@ def test_order_and_repetition_change_nothing(built: list[Report], data: st.DataO
     assert repr(rollup(HOUR, kept(built))) == repr(rollup(HOUR, kept(deliveries)))
 
 
+def overlapping(one: Report, other: Report) -> bool:
+    """Tell whether two journals share a minute, or all of the shorter span (decision 7)."""
+    shared = set(_seconds(one)) & set(_seconds(other))
+    return len(shared) >= min(60, len(_seconds(one)) or 60, len(_seconds(other)) or 60)
+
+
+def _seconds(one: Report) -> range:
+    """The seconds of the hour that a journal observed."""
+    return range(
+        round((one.observed_from - HOUR).total_seconds()), round((one.observed_until - HOUR).total_seconds())
+    )
+
+
 def groups(ours: list[Report]) -> list[list[Report]]:
     """Part an instance's reports into groups that overlap, the plain way: spread from one to the next."""
     left, found = list(ours), []
     while left:
         group = [left.pop()]
         for member in group:
-            near = [
-                other
-                for other in left
-                if (
-                    min(member.observed_until, other.observed_until)
-                    - max(member.observed_from, other.observed_from)
-                ).total_seconds()
-                >= 60
-            ]
+            near = [other for other in left if overlapping(member, other)]
             group += near
             left = [other for other in left if other not in near]
         found.append(group)

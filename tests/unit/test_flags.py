@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from metering.catalog import builtin_catalog
-from metering.periods import HOUR
+from metering.periods import HOUR, Period
 from metering.rollup import Coverage, Hour, Level
 from usage_query.flags import flags_of
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
+PERIOD = Period(START, START + 30 * 24 * HOUR)
 CATALOG = builtin_catalog()
 TOLD = {metric for meter in CATALOG.meters.values() for metric in meter.metrics}
 LEVELS = {name: Level(1, 1, 3600, 3600) for name in TOLD if "size" in name or "storage" in name}
@@ -33,7 +34,7 @@ def hour(
 
 def codes(hours: list[Hour], now: datetime) -> dict[str, int]:
     """Return each flag's code with its number of hours."""
-    return {flag.code: flag.hours for flag in flags_of(hours, CATALOG, now)}
+    return {flag.code: flag.hours for flag in flags_of(hours, PERIOD, 2, CATALOG, now)}
 
 
 def test_nothing_to_say() -> None:
@@ -84,6 +85,24 @@ def test_metrics_that_nobody_told() -> None:
 def test_flags_are_explained() -> None:
     """Every flag has a text for people."""
     flagged = [hour(0, covered=0, flags=frozenset({"overlap", "mqtt:unreachable"})), hour(2)]
-    flags = flags_of(flagged, CATALOG, START + 3 * HOUR)
+    flags = flags_of(flagged, PERIOD, 1, CATALOG, START + 3 * HOUR)
     assert {"overlap", "mqtt:unreachable", "gap:mqtt", "no_report"} == {flag.code for flag in flags}
     assert [] == [flag.code for flag in flags if not flag.message]
+
+
+def test_a_period_without_any_report_says_so() -> None:
+    """Silence from the period's start is a gap like any other."""
+    found = codes([], START + 5 * HOUR)
+    assert 5 == found["no_report"]
+
+
+def test_an_instance_that_stopped_reporting_is_said() -> None:
+    """Two instances reported, then one: the hours with one carry a flag, those before the second do not."""
+    hours = [hour(0), hour(1, 7200, instances=2), hour(2), hour(3)]
+    assert {"instance_missing": 2} == codes(hours, START + 4 * HOUR)
+
+
+def test_an_instance_out_of_service_is_not_missed() -> None:
+    """With one instance left, an hour with one is complete."""
+    hours = [hour(0, 7200, instances=2), hour(1)]
+    assert [] == flags_of(hours, PERIOD, 1, CATALOG, START + 2 * HOUR)

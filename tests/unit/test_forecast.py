@@ -1,6 +1,7 @@
 """The forecast: sums go on at the last week's pace, levels stay, peaks hold."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -137,3 +138,11 @@ def test_the_newest_value_of_each_metric() -> None:
     ]
     assert Decimal(3) == last_value(METERS["storage"], given)
     assert Decimal(0) == last_value(METERS["storage"], [])
+
+
+def test_the_level_does_not_drop_while_instances_are_still_to_report() -> None:
+    """At an hour's start one of two instances has reported: the hour before tells the level."""
+    both = Hour(START, gauges={"active_devices": Level(20, 20, 72_000, 7_200)}, instances=2)
+    one = Hour(START + HOUR, gauges={"active_devices": Level(8, 8, 80, 10)}, instances=1)
+    assert Decimal(20) == last_value(METERS["devices"], [both, one])
+    assert Decimal(8) == last_value(METERS["devices"], [both, one, replace(one, start=START + 2 * HOUR)])

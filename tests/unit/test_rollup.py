@@ -212,3 +212,22 @@ def test_a_report_of_another_hour() -> None:
     """A report of another hour is an error, never counted here."""
     with pytest.raises(ValueError, match="in the hour"):
         rollup(HOUR.replace(hour=14), [report()])
+
+
+@pytest.mark.parametrize(
+    ("span", "flagged"),
+    [
+        pytest.param((1000, 1040), True, id="40 s in the middle"),
+        pytest.param((0, 30), True, id="30 s at the start"),
+        pytest.param((1770, 3600), False, id="a seam of 30 s"),
+    ],
+)
+def test_a_short_span_inside_a_long_one_counts_once(span: tuple[int, int], *, flagged: bool) -> None:
+    """A twin that ran for less than a minute saw nothing that the other did not see; a seam adds up."""
+    long = report(span=(0, 1800), state_id="a", counters={"http_requests": 100})
+    short = report(span=span, state_id="b", counters={"http_requests": 7})
+
+    hour = rollup(HOUR, [long, short])
+
+    assert flagged == ("overlap" in hour.flags)
+    assert (100 if flagged else 107) == hour.counters["http_requests"]

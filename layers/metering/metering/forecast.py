@@ -67,7 +67,13 @@ def forecast(
 
 
 def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:
-    """Return a gauge meter's level in its units: each metric's newest value, 0 where none was told."""
+    """Return a gauge meter's level in its units: each metric's newest value, 0 where none was told.
+
+    A newest hour in which fewer instances have reported than in the one before is passed over: its sum would
+    show a drop that is none.
+    """
+    if len(hours) > 1 and hours[-1].instances < hours[-2].instances:
+        hours = hours[:-1]
     level = 0
     for name in meter.metrics:
         level += next((hour.gauges[name].last for hour in reversed(hours) if name in hour.gauges), 0)

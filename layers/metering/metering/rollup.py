@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from metering.contract import HOUR_SECONDS, Gauge, Report
 
 DISJOINT_BELOW = timedelta(seconds=60)
-"""Spans of two journals that overlap by less than this count as disjoint."""
+"""Spans of two journals that overlap by less than this count as disjoint, unless one holds the other."""
 
 OVERLAP = "overlap"
 
@@ -139,7 +139,14 @@ def _overlapping(reports: Sequence[Report]) -> list[list[Report]]:
 
 def _overlap(a: Report, b: Report) -> bool:
     shared = min(a.observed_until, b.observed_until) - max(a.observed_from, b.observed_from)
-    return shared >= DISJOINT_BELOW
+    return shared >= DISJOINT_BELOW or _within(a, b) or _within(b, a)
+
+
+def _within(inner: Report, outer: Report) -> bool:
+    """Tell whether a span lies inside another: however short it is, the other saw it too (decision 7)."""
+    if inner.observed_from == inner.observed_until:
+        return False
+    return outer.observed_from <= inner.observed_from and inner.observed_until <= outer.observed_until
 
 
 def _greatest(group: Sequence[Report]) -> _Usage:
