@@ -1,104 +1,120 @@
-"""Adding customers and instances: Stripe's objects first, then ours; each is found again after a crash."""
+"""Adding customers: Stripe's objects first, then ours; each is found again after a crash."""
 
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import stripe
 
-from metering.accounts import BillingPeriod, Customer, Instance, make_key, secret_digest
+from metering.accounts import BillingPeriod, Customer
 from metering.catalog import Catalog
 from metering.periods import Period, hour_of
 from metering.tables.customers import Customers
 from ops.errors import OperatorError
+from ops.stripe_checks import our_id
 from ops.stripe_objects import apply, catalog_prices, customer_prices, existing_prices, missing
 
-_SECRET_BYTES = 32
+DAYS_UNTIL_DUE = 30
 _PAGE = 100
 
 
 @dataclass(frozen=True)
+class StripeTerms:
+    """How a customer is to be in Stripe: existing objects to attach to, and how invoices are paid.
+
+    A new Stripe customer has no payment method, and a subscription that charges one automatically would stay
+    ``incomplete`` and expire: so invoices are sent, due after ``days_until_due``. None charges automatically.
+    """
+
+    customer_id: str | None = None
+    subscription_id: str | None = None
+    days_until_due: int | None = DAYS_UNTIL_DUE
+
+
+@dataclass(frozen=True)
 class Subscribed:
-    """A customer with the ids of its Stripe objects, and its first period."""
+    """A customer with the ids of its Stripe objects, and its present period."""
 
     customer: Customer
     period: Period
 
 
-def subscribe(client: stripe.StripeClient, customer: Customer, catalog: Catalog, now: datetime) -> Subscribed:
-    """Make a customer's Stripe customer and subscription, or find those a crash left behind.
+def subscribe(
+    client: stripe.StripeClient,
+    customer: Customer,
+    catalog: Catalog,
+    now: datetime,
+    terms: StripeTerms | None = None,
+) -> Subscribed:
+    """Make a customer's Stripe customer and subscription, or find those there are.
 
-    The subscription starts on its anchor, at the full hour before now, so that there is no stub period: it
+    A new subscription starts on its anchor, at the full hour before now, so that there is no stub period: it
     is dated back to that hour and its cycle keeps the day and hour.
 
     Raises
     ------
     OperatorError
-        When a price of the catalogue is not in Stripe, or Stripe made another period than a full month.
+        When a price of the catalogue is not in Stripe, an object belongs to another customer, or the
+        subscription has other prices or no monthly periods.
     """
-    lookup_keys = _make_own_prices(client, customer, catalog)
-    stripe_customer_id = _stripe_customer(client, customer)
-    subscription = _subscription(client, stripe_customer_id)
+    terms = terms or StripeTerms()
+    lookup_keys = make_own_prices(client, customer, catalog)
+    subscription = _given_subscription(client, customer, terms)
+    if subscription is not None:
+        stripe_customer_id = str(subscription["customer"])
+        _claim_customer(client, customer, stripe_customer_id)
+    else:
+        stripe_customer_id = _stripe_customer(client, customer, terms)
+        subscription = _own_subscription(client, customer, stripe_customer_id)
     if subscription is None:
-        prices = existing_prices(client, lookup_keys)
-        start = hour_of(now)
-        params: Any = {
-            "customer": stripe_customer_id,
-            "items": [{"price": prices[key].id} for key in lookup_keys],
-            "backdate_start_date": int(start.timestamp()),
-            "billing_cycle_anchor_config": {
-                "day_of_month": start.day,
-                "hour": start.hour,
-                "minute": 0,
-                "second": 0,
-            },
-            "billing_mode": {"type": "flexible"},
-            "metadata": {"customer_id": customer.customer_id},
-        }
-        options: Any = {"idempotency_key": f"subscribe-{customer.customer_id}-{start:%Y%m%d%H}"}
-        subscription = client.v1.subscriptions.create(params, options)
-    period = _first_period(subscription)
+        subscription = _create_subscription(client, customer, stripe_customer_id, lookup_keys, now, terms)
+    _check_prices(subscription, lookup_keys)
+    if our_id(subscription) is None:
+        metadata: Any = {"metadata": {"customer_id": customer.customer_id}}
+        client.v1.subscriptions.update(str(subscription["id"]), metadata)
+    period, anchor = _present_period(subscription)
     ids = {"stripe_customer_id": stripe_customer_id, "stripe_subscription_id": str(subscription["id"])}
-    return Subscribed(customer.model_copy(update=ids | {"anchor": period.start}), period)
+    return Subscribed(customer.model_copy(update=ids | {"anchor": anchor}), period)
 
 
-def add_customer(customers: Customers, customer: Customer, period: Period | None) -> None:
-    """Store a customer and its first period.
+def add_customer(customers: Customers, customer: Customer, period: Period | None) -> bool:
+    """Store a customer and its first period; tell whether the customer was new.
 
     Raises
     ------
     OperatorError
         When the customer is there already with another profile.
     """
-    if not customers.add(customer) and customers.customer(customer.customer_id) != customer:
-        raise OperatorError(f"the customer {customer.customer_id} exists already, with another profile")
+    new = customers.add(customer)
+    if not new and customers.customer(customer.customer_id) != customer:
+        raise OperatorError(
+            f"the customer {customer.customer_id} exists already, with another profile; see "
+            f"`ops customers show {customer.customer_id}`"
+        )
     if period is not None:
         customers.add_period(customer.customer_id, BillingPeriod.of(customer, period))
+    return new
 
 
-def add_instance(customers: Customers, customer_id: str, instance_id: str) -> str:
-    """Store a new instance and return its key, which is kept nowhere.
+def is_same_request(present: Customer, asked: Customer) -> bool:
+    """Tell whether adding again asks for the customer that is there; what Stripe gave it does not count."""
+    given = {
+        name: getattr(present, name) for name in ("anchor", "stripe_customer_id", "stripe_subscription_id")
+    }
+    return asked.model_copy(update=given) == present
+
+
+def make_own_prices(client: stripe.StripeClient, customer: Customer, catalog: Catalog) -> list[str]:
+    """Make the customer's own prices where they are missing; return the lookup keys of all that it pays.
 
     Raises
     ------
     OperatorError
-        When there is no such customer, or the instance exists.
+        When something of the catalogue is not in Stripe.
     """
-    if customers.customer(customer_id) is None:
-        raise OperatorError(f"no customer {customer_id}; add it with `ops customers add`")
-    if customers.instance(customer_id, instance_id) is not None:
-        raise OperatorError(f"the instance {instance_id} of {customer_id} exists already")
-    secret = secrets.token_urlsafe(_SECRET_BYTES)
-    instance = Instance(customer_id=customer_id, instance_id=instance_id, digests=(secret_digest(secret),))
-    customers.put_instance(instance)
-    return make_key(customer_id, instance_id, secret)
-
-
-def _make_own_prices(client: stripe.StripeClient, customer: Customer, catalog: Catalog) -> list[str]:
-    """Make the customer's own prices; return the lookup keys of all prices it pays."""
-    terms = catalog.terms(customer.plan, customer.override)
-    wanted = list(customer_prices(customer.customer_id, terms, catalog))
+    wanted = list(
+        customer_prices(customer.customer_id, catalog.terms(customer.plan, customer.override), catalog)
+    )
     absent = missing(client, catalog, wanted)
     shared = {price.lookup_key for price in catalog_prices(catalog)}
     unsynced = [name for kind, name in absent.rows if kind != "price" or name in shared]
@@ -109,24 +125,64 @@ def _make_own_prices(client: stripe.StripeClient, customer: Customer, catalog: C
     return [price.lookup_key for price in wanted]
 
 
-def _first_period(subscription: Any) -> Period:
-    item = subscription["items"]["data"][0]
-    period = Period(
-        datetime.fromtimestamp(item["current_period_start"], UTC),
-        datetime.fromtimestamp(item["current_period_end"], UTC),
-        first=True,
-    )
-    if Period.anchored(period.start, period.start).end != period.end:
+def _create_subscription(
+    client: stripe.StripeClient,
+    customer: Customer,
+    stripe_customer_id: str,
+    lookup_keys: list[str],
+    now: datetime,
+    terms: StripeTerms,
+) -> Any:
+    prices = existing_prices(client, lookup_keys)
+    start = hour_of(now)
+    params: dict[str, Any] = {
+        "customer": stripe_customer_id,
+        "items": [{"price": prices[key].id} for key in lookup_keys],
+        "backdate_start_date": int(start.timestamp()),
+        "billing_cycle_anchor_config": {
+            "day_of_month": start.day,
+            "hour": start.hour,
+            "minute": 0,
+            "second": 0,
+        },
+        "billing_mode": {"type": "flexible"},
+        "metadata": {"customer_id": customer.customer_id},
+    }
+    if terms.days_until_due is not None:
+        params |= {"collection_method": "send_invoice", "days_until_due": terms.days_until_due}
+    options: Any = {"idempotency_key": f"subscribe-{customer.customer_id}-{start:%Y%m%d%H}"}
+    made: Any = params
+    return client.v1.subscriptions.create(made, options)
+
+
+def _given_subscription(client: stripe.StripeClient, customer: Customer, terms: StripeTerms) -> Any:
+    """Retrieve the subscription that the operator named."""
+    if terms.subscription_id is None:
+        return None
+    subscription: Any = client.v1.subscriptions.retrieve(terms.subscription_id)
+    if terms.customer_id not in {None, subscription["customer"]}:
         raise OperatorError(
-            f"Stripe made the period {period.start} .. {period.end}, which is no full month; cancel the "
-            f"subscription {subscription['id']} and create it with a full first period"
+            f"the subscription {terms.subscription_id} is of {subscription['customer']}, not of "
+            f"{terms.customer_id}"
         )
-    return period
+    if subscription["ended_at"] is not None:
+        raise OperatorError(f"the subscription {terms.subscription_id} has ended")
+    _check_owner(subscription, customer, f"the subscription {terms.subscription_id}")
+    return subscription
 
 
-def _stripe_customer(client: stripe.StripeClient, customer: Customer) -> str:
+def _own_subscription(client: stripe.StripeClient, customer: Customer, stripe_customer_id: str) -> Any:
+    """Find the subscription that a crash left behind."""
+    listed = client.v1.subscriptions.list({"customer": stripe_customer_id, "limit": _PAGE})
+    return next((one for one in listed.auto_paging_iter() if our_id(one) == customer.customer_id), None)
+
+
+def _stripe_customer(client: stripe.StripeClient, customer: Customer, terms: StripeTerms) -> str:
+    if terms.customer_id is not None:
+        _claim_customer(client, customer, terms.customer_id)
+        return terms.customer_id
     for found in client.v1.customers.list({"limit": _PAGE}).auto_paging_iter():
-        if found.metadata and found.metadata.to_dict().get("customer_id") == customer.customer_id:
+        if our_id(found) == customer.customer_id:
             return found.id
     params: Any = {"name": customer.name, "metadata": {"customer_id": customer.customer_id}}
     if customer.billing_email:
@@ -135,6 +191,46 @@ def _stripe_customer(client: stripe.StripeClient, customer: Customer) -> str:
     return client.v1.customers.create(params, options).id
 
 
-def _subscription(client: stripe.StripeClient, stripe_customer_id: str) -> Any:
-    listed = client.v1.subscriptions.list({"customer": stripe_customer_id, "limit": _PAGE})
-    return next(iter(listed.data), None)
+def _claim_customer(client: stripe.StripeClient, customer: Customer, stripe_customer_id: str) -> None:
+    """Write our id on an existing Stripe customer, unless it bears another's."""
+    found: Any = client.v1.customers.retrieve(stripe_customer_id)
+    _check_owner(found, customer, f"the Stripe customer {stripe_customer_id}")
+    if our_id(found) is None:
+        metadata: Any = {"metadata": {"customer_id": customer.customer_id}}
+        client.v1.customers.update(stripe_customer_id, metadata)
+
+
+def _check_owner(stripe_object: Any, customer: Customer, name: str) -> None:
+    owner = our_id(stripe_object)
+    if owner not in {None, customer.customer_id}:
+        raise OperatorError(f"{name} belongs to {owner}: its metadata say so")
+
+
+def _check_prices(subscription: Any, lookup_keys: list[str]) -> None:
+    present = {str(item["price"]["lookup_key"]) for item in subscription["items"]["data"]}
+    wanted = set(lookup_keys)
+    if present != wanted:
+        differences = [
+            *(f"lacks {key}" for key in sorted(wanted - present)),
+            *(f"has {key}" for key in sorted(present - wanted)),
+        ]
+        raise OperatorError(
+            f"the subscription {subscription['id']} {', '.join(differences)}: give the customer the plan and "
+            "override that it has, or change the subscription in Stripe first"
+        )
+
+
+def _present_period(subscription: Any) -> tuple[Period, datetime]:
+    """Return the subscription's present period and the anchor from which its periods are counted."""
+    item = subscription["items"]["data"][0]
+    start = datetime.fromtimestamp(item["current_period_start"], UTC)
+    end = datetime.fromtimestamp(item["current_period_end"], UTC)
+    # An anchor on the 31st shows its day in the anchor alone when the present period starts on the 28th.
+    for anchor in (datetime.fromtimestamp(subscription["billing_cycle_anchor"], UTC), start):
+        counted = Period.anchored(anchor, start)
+        if (counted.start, counted.end) == (start, end):
+            return Period(start, end, first=True), anchor
+    raise OperatorError(
+        f"the subscription {subscription['id']} has the period {start} .. {end}, which is no full month; "
+        "give it monthly prices and a full first period"
+    )

@@ -1,17 +1,25 @@
-"""The deployed stack that the operator works on: its tables, found through the stack's outputs."""
+"""The deployed stack that the operator works on, found through its outputs and resources."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import boto3
 import botocore.exceptions
+from botocore.config import Config
 
 from metering.tables.client import RETRIES, dynamodb
-from metering.tables.customers import Customers
+from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
-from metering.tables.markers import Markers
+from metering.tables.ledger import Ledger
+from metering.tables.markers import SHARDS, Markers
 from metering.tables.reports import Reports
 from ops.errors import OperatorError
+
+_LONGEST_INVOCATION = 900
+"""Seconds; no Lambda function runs longer."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +37,12 @@ class Deployment:
         OperatorError
             When the stack cannot be found or read.
         """
-        client = boto3.client("cloudformation", config=RETRIES)
         try:
-            stacks = client.describe_stacks(StackName=self.stack)["Stacks"]
+            stacks = self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-            raise OperatorError(f"cannot read the stack {self.stack!r}: {error}") from None
+            raise OperatorError(
+                f"cannot read the stack {self.stack!r}: {error}; check --stack, AWS profile and region"
+            ) from None
         return {row["OutputKey"]: row["OutputValue"] for row in stacks[0].get("Outputs", [])}
 
     @property
@@ -47,11 +56,74 @@ class Deployment:
         return Markers(dynamodb(), self.outputs["MarkersTable"])
 
     @property
+    def hours(self) -> Hours:
+        """The stack's Hours table."""
+        return Hours(dynamodb(), self.outputs["HoursTable"])
+
+    @property
     def reports(self) -> Reports:
         """The stack's Reports table."""
         return Reports(dynamodb(), self.outputs["ReportsTable"])
 
     @property
-    def hours(self) -> Hours:
-        """The stack's Hours table."""
-        return Hours(dynamodb(), self.outputs["HoursTable"])
+    def ledger(self) -> Ledger:
+        """The stack's Ledger table."""
+        return Ledger(dynamodb(), self.outputs["LedgerTable"])
+
+    def account(self, customer_id: str) -> Account:
+        """Return all of a customer's records.
+
+        Raises
+        ------
+        OperatorError
+            When there is no such customer.
+        """
+        account = self.customers.account(customer_id)
+        if account is None:
+            raise OperatorError(f"no customer {customer_id}; see `ops customers list`")
+        return account
+
+    def fleet(self) -> Iterator[str]:
+        """The ids of all customers, shard by shard."""
+        for shard in range(SHARDS):
+            yield from self.customers.fleet(shard)
+
+    def secret(self, output: str) -> str:
+        """Return the text of the secret that an output names."""
+        client = boto3.client("secretsmanager", config=RETRIES)
+        return str(client.get_secret_value(SecretId=self.outputs[output])["SecretString"])
+
+    def queued(self, queue: str) -> int:
+        """Return about how many messages lie in a queue, given by its name in the template."""
+        answer = boto3.client("sqs", config=RETRIES).get_queue_attributes(
+            QueueUrl=self._physical_id(queue), AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def invoke(self, function: str, event: dict[str, Any]) -> Any:
+        """Invoke a function, given by its name in the template, and return its answer.
+
+        Raises
+        ------
+        OperatorError
+            When the function failed; the text is what it said.
+        """
+        # Never twice by itself: the operator sees what happened and decides.
+        config = Config(read_timeout=_LONGEST_INVOCATION, retries={"total_max_attempts": 1})
+        answer = boto3.client("lambda", config=config).invoke(
+            FunctionName=self._physical_id(function), Payload=json.dumps(event).encode()
+        )
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise OperatorError(f"{function}: {payload.get('errorMessage', answer['FunctionError'])}")
+        return payload
+
+    @property
+    def _cloudformation(self) -> Any:
+        return boto3.client("cloudformation", config=RETRIES)
+
+    def _physical_id(self, logical_id: str) -> str:
+        answer = self._cloudformation.describe_stack_resource(
+            StackName=self.stack, LogicalResourceId=logical_id
+        )
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])

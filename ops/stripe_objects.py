@@ -4,7 +4,7 @@ Source: design page "stripe", section "Setting up". Everything is found again by
 a second run does nothing; a price in use that differs from the catalogue is never touched.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import batched
@@ -12,6 +12,7 @@ from typing import Any
 
 import stripe
 
+from metering.accounts import Customer
 from metering.catalog import Catalog, Price, Terms
 from metering.rating import BASE_FEE
 from metering.stripe_names import base_lookup_key, cents, event_name, meter_lookup_key, stripe_tiers
@@ -69,6 +70,19 @@ def customer_prices(customer_id: str, terms: Terms, catalog: Catalog) -> Iterato
     for meter, price in terms.meters.items():
         if lookup_key := meter_lookup_key(customer_id, terms, meter):
             yield _metered(lookup_key, meter, price, catalog)
+
+
+def own_prices(customers: Iterable[Customer], catalog: Catalog) -> list[WantedPrice]:
+    """The prices that customers' overrides need besides the catalogue's."""
+    shared = {price.lookup_key for price in catalog_prices(catalog)}
+    return [
+        price
+        for customer in customers
+        for price in customer_prices(
+            customer.customer_id, catalog.terms(customer.plan, customer.override), catalog
+        )
+        if price.lookup_key not in shared
+    ]
 
 
 def products(catalog: Catalog) -> dict[str, str]:
@@ -131,12 +145,10 @@ def existing_meters(client: stripe.StripeClient) -> dict[str, Any]:
 
 
 def existing_prices(client: stripe.StripeClient, lookup_keys: list[str]) -> dict[str, Any]:
-    """The account's active prices with these lookup keys, their tiers included."""
+    """The account's prices with these lookup keys, archived ones too, their tiers included."""
     found: dict[str, Any] = {}
     for keys in batched(lookup_keys, _LOOKUP_KEYS_A_CALL, strict=False):
-        listed = client.v1.prices.list(
-            {"lookup_keys": list(keys), "active": True, "expand": ["data.tiers"], "limit": _PAGE}
-        )
+        listed = client.v1.prices.list({"lookup_keys": list(keys), "expand": ["data.tiers"], "limit": _PAGE})
         found |= {str(price.lookup_key): price for price in listed.data}
     return found
 
@@ -179,14 +191,24 @@ def _check_meter(name: str, meter: Any) -> None:
 
 
 def _check_price(wanted: WantedPrice, price: Any, meters: Mapping[str, Any]) -> None:
+    if not price.active:
+        raise OperatorError(
+            f"the price {wanted.lookup_key} is archived in Stripe; set it active there, or give the plan a "
+            "new version"
+        )
     if wanted.fee is not None:
-        same = Decimal(str(price.unit_amount_decimal)) == Decimal(cents(wanted.fee))
+        fixed = price.billing_scheme == "per_unit" and price.recurring.usage_type == "licensed"
+        same = fixed and Decimal(str(price.unit_amount_decimal)) == Decimal(cents(wanted.fee))
     else:
         meter = meters.get(str(wanted.meter))
         offered = [(tier["up_to"], _tier_cents(tier)) for tier in wanted.tiers]
-        charged = [("inf" if t.up_to is None else t.up_to, _tier_cents(t.to_dict())) for t in price.tiers]
-        same = meter is not None and price.recurring.meter == meter.id and offered == charged
-    if not same or price.currency != wanted.currency:
+        charged = [
+            ("inf" if t.up_to is None else t.up_to, _tier_cents(t.to_dict())) for t in price.tiers or ()
+        ]
+        graduated = price.tiers_mode == "graduated" and all(not t.flat_amount for t in price.tiers or ())
+        same = meter is not None and price.recurring.meter == meter.id and graduated and offered == charged
+    monthly = (price.recurring.interval, price.recurring.interval_count) == ("month", 1)
+    if not (same and monthly and price.currency == wanted.currency):
         raise OperatorError(
             f"the price {wanted.lookup_key} in Stripe differs from the catalogue; a price in use never "
             "changes: give the plan a new version"

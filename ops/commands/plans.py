@@ -1,0 +1,75 @@
+"""``ops customers set-plan``: another plan from the next period on."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from metering.catalog import builtin_catalog
+from metering.contract import format_instant
+from ops.deployment import Deployment
+from ops.options import (
+    ApiBase,
+    AsJson,
+    CustomerId,
+    DryRun,
+    Stack,
+    console,
+    print_json,
+    read_override,
+    wrong_input,
+)
+from ops.plans import planned, present_end, set_plan
+from ops.stripe_account import stripe_client
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command into the group of customers."""
+    app.command("set-plan", epilog="Example: ops customers set-plan cust_8f2c professional")(set_plan_command)
+
+
+def set_plan_command(
+    customer_id: CustomerId,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan, or one version of it.")],
+    *,
+    stack: Stack,
+    override: Annotated[
+        str | None, typer.Option(help="The customer's own fee and prices on that plan, as JSON; {} for none.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    api_base: ApiBase = "",
+) -> None:
+    """Give a customer another plan, or other prices of its own, when its present period ends.
+
+    The present period keeps its plan. Setting the present plan again undoes a change that has not come yet.
+    """
+    catalog, deployment, now = builtin_catalog(), Deployment(stack), datetime.now(UTC)
+    account = deployment.account(customer_id)
+    with wrong_input():
+        wanted = planned(
+            account.customer,
+            catalog.newest(plan),
+            None if override is None else read_override(override),
+            catalog,
+        )
+    if dry_run:
+        effective, changed = present_end(account, now), wanted != account.customer
+    else:
+        subscribed = account.customer.stripe_subscription_id is not None
+        client = stripe_client(api_base or None) if subscribed else None
+        done = set_plan(client, account, wanted, deployment.customers, deployment.hours, catalog, now)
+        effective, changed = done.effective, done.changed
+    if as_json:
+        print_json(
+            {
+                "customer_id": customer_id,
+                "plan": wanted.plan,
+                "effective": format_instant(effective),
+                "changed": changed,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    verb = "would have" if dry_run else "has" if changed else "has already"
+    console.print(f"{customer_id} {verb} {wanted.plan} from {format_instant(effective)} on")

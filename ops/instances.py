@@ -1,0 +1,91 @@
+"""Instances and their keys: made, rotated without a gap, revoked. A key is returned once and kept nowhere.
+
+Source: design page "storage": an instance holds up to two digests of secrets.
+"""
+
+import secrets
+
+from metering.accounts import Instance, make_key, secret_digest
+from metering.tables.customers import Customers
+from ops.errors import OperatorError
+
+_SECRET_BYTES = 32
+
+
+def add_instance(customers: Customers, customer_id: str, instance_id: str) -> str:
+    """Store a new instance, or a revoked one anew, and return its key.
+
+    Raises
+    ------
+    OperatorError
+        When there is no such customer, or the instance has a key.
+    """
+    if customers.customer(customer_id) is None:
+        raise OperatorError(f"no customer {customer_id}; add it with `ops customers add`")
+    present = customers.instance(customer_id, instance_id)
+    if present is not None and present.digests:
+        raise OperatorError(
+            f"the instance {instance_id} of {customer_id} exists already; a new key comes with "
+            f"`ops instances rotate-key {customer_id} {instance_id}`"
+        )
+    return _put(customers, customer_id, instance_id, ())
+
+
+def rotate_key(customers: Customers, customer_id: str, instance_id: str, *, again: bool = False) -> str:
+    """Give an instance a second key beside its present one, and return it; both are good until `finish`.
+
+    ``again`` replaces a second key that was lost before it was used.
+
+    Raises
+    ------
+    OperatorError
+        When there is no such instance, it is revoked, or it has a second key already.
+    """
+    instance = _instance(customers, customer_id, instance_id)
+    match instance.digests:
+        case ():
+            raise OperatorError(
+                f"the instance {instance_id} of {customer_id} is revoked; give it a key with "
+                f"`ops instances add {customer_id} {instance_id}`"
+            )
+        case (_, _) if not again:
+            raise OperatorError(
+                f"the instance {instance_id} of {customer_id} has two keys; drop the old one with --finish, "
+                "or replace the new one, if it was lost, with --again"
+            )
+        case digests:
+            return _put(customers, customer_id, instance_id, digests[:1])
+
+
+def finish_rotation(customers: Customers, customer_id: str, instance_id: str) -> bool:
+    """Drop the old key; tell whether there was one besides the new."""
+    instance = _instance(customers, customer_id, instance_id)
+    if len(instance.digests) < 2:  # noqa: PLR2004  the old key and the new one
+        return False
+    customers.put_instance(instance.model_copy(update={"digests": instance.digests[-1:]}))
+    return True
+
+
+def revoke(customers: Customers, customer_id: str, instance_id: str) -> bool:
+    """Drop all of an instance's keys; tell whether there were any. Its reports stay."""
+    instance = _instance(customers, customer_id, instance_id)
+    if not instance.digests:
+        return False
+    customers.put_instance(instance.model_copy(update={"digests": ()}))
+    return True
+
+
+def _instance(customers: Customers, customer_id: str, instance_id: str) -> Instance:
+    instance = customers.instance(customer_id, instance_id)
+    if instance is None:
+        raise OperatorError(
+            f"no instance {instance_id} of {customer_id}; see `ops instances list {customer_id}`"
+        )
+    return instance
+
+
+def _put(customers: Customers, customer_id: str, instance_id: str, kept: tuple[str, ...]) -> str:
+    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    digests = (*kept, secret_digest(secret))
+    customers.put_instance(Instance(customer_id=customer_id, instance_id=instance_id, digests=digests))
+    return make_key(customer_id, instance_id, secret)

@@ -1,0 +1,181 @@
+"""Moving a customer to another plan at its period's end.
+
+Source: design page "billing", section "Periods": a period has exactly one plan. With Stripe a subscription
+schedule changes the prices exactly when the period ends; without it the profile's plan is what the next
+period gets. Stripe comes first, and each step may run twice: whatever a crash leaves, running again mends.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import stripe
+
+from metering.accounts import Customer, period_for
+from metering.catalog import Catalog, Override
+from metering.periods import hour_of
+from metering.tables.customers import Account, Customers
+from metering.tables.hours import Hours
+from ops.customers import make_own_prices
+from ops.errors import OperatorError
+from ops.periods import keep_periods
+from ops.stripe_checks import our_id
+from ops.stripe_objects import existing_prices
+
+
+@dataclass(frozen=True)
+class PlanChange:
+    """From which instant a customer has which plan; ``changed`` is False when it was so already."""
+
+    customer: Customer
+    effective: datetime
+    changed: bool
+
+
+def planned(customer: Customer, plan: str, override: Override | None, catalog: Catalog) -> Customer:
+    """Return the customer with the next period's plan and override, checked together.
+
+    Raises
+    ------
+    OperatorError
+        When the customer has an override and it is not said what becomes of it.
+    metering.catalog.CatalogError
+        When there is no such plan, or the two do not go together.
+    """
+    if override is None and customer.override != Override() and plan != customer.plan:
+        raise OperatorError(
+            f"{customer.customer_id} has prices of its own: give --override with those of the new plan, or "
+            "--override '{}' for none"
+        )
+    chosen = customer.override if override is None else override
+    catalog.terms(catalog.newest(plan), chosen)
+    return customer.model_copy(update={"plan": catalog.newest(plan), "override": chosen})
+
+
+def set_plan(
+    client: stripe.StripeClient | None,
+    account: Account,
+    wanted: Customer,
+    customers: Customers,
+    hours: Hours,
+    catalog: Catalog,
+    now: datetime,
+) -> PlanChange:
+    """Give a customer the wanted profile's plan from its next period on.
+
+    Raises
+    ------
+    OperatorError
+        When the subscription has ended or is governed by a schedule of somebody else, or the profile was
+        changed meanwhile.
+    """
+    account = keep_periods(account, customers, hours, now)
+    effective = present_end(account, now)
+    changed = account.customer != wanted
+    if account.customer.stripe_subscription_id is not None:
+        assert client is not None
+        keys = make_own_prices(client, wanted, catalog)
+        prices = existing_prices(client, keys)
+        by_stripe = schedule_prices(
+            client, account.customer.stripe_subscription_id, [prices[key].id for key in keys]
+        )
+        effective, changed = by_stripe.effective, changed or by_stripe.changed
+    if account.customer != wanted and not customers.replace(account.customer, wanted):
+        raise OperatorError(f"the profile of {wanted.customer_id} was changed meanwhile; run again")
+    return PlanChange(wanted, effective, changed)
+
+
+def present_end(account: Account, now: datetime) -> datetime:
+    """Return when the present period ends: a change of plan takes effect then."""
+    present = period_for(account.customer, account.periods, hour_of(now))
+    return present.end if present else now
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """From when a subscription has its new prices, and whether that was news to Stripe."""
+
+    effective: datetime
+    changed: bool
+
+
+def schedule_prices(client: stripe.StripeClient, subscription_id: str, price_ids: list[str]) -> Scheduled:
+    """Let a subscription have other prices from its present period's end on, without prorations.
+
+    The schedule keeps the present prices up to the period's end, holds the new ones for a month and then
+    releases the subscription, which keeps them. Prices that the subscription has already undo a schedule.
+
+    Raises
+    ------
+    OperatorError
+        When the subscription has ended, or a schedule governs it that this program did not make.
+    """
+    subscription: Any = client.v1.subscriptions.retrieve(subscription_id)
+    if subscription["ended_at"] is not None:
+        raise OperatorError(
+            f"the subscription {subscription_id} has ended; make a new one with `ops customers attach`"
+        )
+    if subscription["cancel_at_period_end"]:
+        raise OperatorError(
+            f"the subscription {subscription_id} is cancelled at its period's end; undo that in Stripe first"
+        )
+    items = subscription["items"]["data"]
+    end = min(item["current_period_end"] for item in items)
+    effective = datetime.fromtimestamp(end, UTC)
+    present = [str(item["price"]["id"]) for item in items]
+    schedule = _schedule(client, subscription)
+    if set(present) == set(price_ids):
+        if schedule is not None and _is_to_be_undone(schedule, end, set(present)):
+            client.v1.subscription_schedules.release(schedule["id"])
+            return Scheduled(effective, changed=True)
+        return Scheduled(effective, changed=False)
+    if schedule is None:
+        schedule = client.v1.subscription_schedules.create({"from_subscription": subscription_id})
+    elif _later_prices(schedule, end) == set(price_ids):
+        return Scheduled(effective, changed=False)
+    phases: Any = {
+        "phases": [
+            {
+                "items": [{"price": price} for price in present],
+                "start_date": schedule["current_phase"]["start_date"],
+                "end_date": end,
+                "proration_behavior": "none",
+            },
+            {
+                "items": [{"price": price} for price in price_ids],
+                "duration": {"interval": "month", "interval_count": 1},
+                "proration_behavior": "none",
+            },
+        ],
+        "end_behavior": "release",
+        "proration_behavior": "none",
+        "metadata": {"customer_id": our_id(subscription) or ""},
+    }
+    client.v1.subscription_schedules.update(schedule["id"], phases)
+    return Scheduled(effective, changed=True)
+
+
+def _schedule(client: stripe.StripeClient, subscription: Any) -> Any:
+    """Retrieve the subscription's schedule; one of a single phase may be what a crash of ours left."""
+    if subscription["schedule"] is None:
+        return None
+    schedule: Any = client.v1.subscription_schedules.retrieve(str(subscription["schedule"]))
+    if our_id(schedule) is None and len(schedule["phases"]) > 1:
+        raise OperatorError(
+            f"the subscription {subscription['id']} is governed by the schedule {schedule['id']}, which was "
+            "not made here; release it in Stripe first"
+        )
+    return schedule
+
+
+def _is_to_be_undone(schedule: Any, end: int, present: set[str]) -> bool:
+    """Tell whether a schedule would change the prices later, or is what a crash of ours left."""
+    return _later_prices(schedule, end) not in (None, present) or our_id(schedule) is None
+
+
+def _later_prices(schedule: Any, end: int) -> set[str] | None:
+    """Return the prices of the phase that starts at the present period's end; None when there is none."""
+    for phase in schedule["phases"]:
+        if phase["start_date"] == end:
+            return {str(item["price"]) for item in phase["items"]}
+    return None

@@ -1,0 +1,66 @@
+"""One assumption and how it is checked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import stripe
+
+from ops.probe.sandbox import Sandbox
+
+
+class Verdict(StrEnum):
+    """What a check says of its assumption."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNCLEAR = "unclear"
+
+
+type Finding = tuple[Verdict, str]
+"""The verdict, and what was seen."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """An assumption in a sentence, and the question to Stripe."""
+
+    assumption: str
+    ask: Callable[[Sandbox], Finding]
+
+    def run(self, sandbox: Sandbox) -> Finding:
+        """Ask; an answer that nobody expected makes it unclear."""
+        try:
+            return self.ask(sandbox)
+        except stripe.StripeError as error:
+            return Verdict.UNCLEAR, f"{error.http_status}: {error.user_message or error}"
+
+
+def held(holds: bool, seen: str) -> Finding:  # noqa: FBT001  the one thing it is about
+    """Return what a check that sees its answer at once found."""
+    return (Verdict.HOLDS if holds else Verdict.FAILS), seen
+
+
+def refusal(call: Callable[[], object]) -> stripe.StripeError | None:
+    """Make a call; return what Stripe refused it with, None when it was taken."""
+    try:
+        call()
+    except stripe.StripeError as error:
+        return error
+    return None
+
+
+def refused(call: Callable[[], object], status: int = 400) -> Finding:
+    """Return that a call is refused with a status."""
+    error = refusal(call)
+    if error is None:
+        return Verdict.FAILS, "taken"
+    return held(error.http_status == status, f"{error.http_status} {error.code or ''}: {error.user_message}")
+
+
+def taken(call: Callable[[], object]) -> Finding:
+    """Return that a call is not refused."""
+    error = refusal(call)
+    if error is None:
+        return Verdict.HOLDS, "200"
+    return Verdict.FAILS, f"{error.http_status} {error.code or ''}: {error.user_message}"

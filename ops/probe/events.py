@@ -1,0 +1,121 @@
+"""Checks of meter events and their summaries."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ops.probe.check import Check, Finding, Verdict, held, refusal, refused, taken
+from ops.probe.sandbox import Sandbox
+
+_HOUR = 3_600
+_DAY = 86_400
+_HOURS_USED = 12
+_PAGE = 10
+_AT_ONCE = 6
+_TOO_MANY = 429
+
+
+def _duplicate(sandbox: Sandbox) -> Finding:
+    identifier = uuid.uuid4().hex
+    sandbox.use("1", sandbox.now - 3 * _DAY, identifier=identifier)
+    error = refusal(lambda: sandbox.use("1", sandbox.now - 3 * _DAY, identifier=identifier))
+    if error is None:
+        return Verdict.FAILS, "taken"
+    text = f"An event already exists with identifier {identifier}"
+    known = error.http_status == 400 and error.code is None and text in (error.user_message or "")  # noqa: PLR2004  see the design page
+    return held(known, f"{error.http_status} {error.code}: {error.user_message}")
+
+
+def _too_old(sandbox: Sandbox) -> Finding:
+    return refused(lambda: sandbox.use("1", sandbox.now - 36 * _DAY))
+
+
+def _too_early(sandbox: Sandbox) -> Finding:
+    return refused(lambda: sandbox.use("1", sandbox.now + _HOUR))
+
+
+def _too_long(sandbox: Sandbox) -> Finding:
+    return refused(lambda: sandbox.use("1.234567890123456"))
+
+
+def _unknown_name(sandbox: Sandbox) -> Finding:
+    return taken(lambda: sandbox.use("1", event_name=f"{sandbox.name}_none"))
+
+
+def _unknown_customer(sandbox: Sandbox) -> Finding:
+    payload = {"stripe_customer_id": "cus_zemfyreprobenone", "value": "1"}
+    return taken(lambda: sandbox.use("1", payload=payload))
+
+
+def _exponent(sandbox: Sandbox) -> Finding:
+    return taken(lambda: sandbox.use("1e3"))
+
+
+def _one_at_a_time(sandbox: Sandbox) -> Finding:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        errors = list(
+            pool.map(lambda _: refusal(lambda: sandbox.use("1", sandbox.now - 2 * _DAY)), range(_AT_ONCE))
+        )
+    seen = [error.code for error in errors if error is not None and error.http_status == _TOO_MANY]
+    if not seen:
+        return Verdict.UNCLEAR, f"{_AT_ONCE} at once were all taken"
+    return held("lock_timeout" in seen, f"{len(seen)} of {_AT_ONCE} at once got 429 {seen[0]}")
+
+
+def _last_wins(sandbox: Sandbox) -> Finding:
+    hour = sandbox.now - sandbox.now % _HOUR - 5 * _DAY
+    sandbox.use("5", hour + 60)
+    sandbox.use("3", hour)
+    good, seen = sandbox.until(
+        lambda: _summaries(sandbox, hour, hour + _HOUR), lambda rows: _values(rows) == [3]
+    )
+    if not good and not seen:
+        return Verdict.UNCLEAR, f"not counted within {sandbox.wait_s} s"
+    return held(good, f"5, then 3 received: {_values(seen)}")
+
+
+def _sparse_summaries(sandbox: Sandbox) -> Finding:
+    start = sandbox.now - sandbox.now % _HOUR - 10 * _DAY
+    hours = [start + place * 2 * _HOUR for place in range(_HOURS_USED)]
+    for hour in hours:
+        sandbox.use("1", hour)
+    end = hours[-1] + _HOUR
+    good, _ = sandbox.until(
+        lambda: _summaries(sandbox, start, end, limit=100), lambda rows: len(_values(rows)) == _HOURS_USED
+    )
+    page: Any = sandbox.client.v1.billing.meters.event_summaries.list(
+        sandbox.meter, _query(sandbox, start, end)
+    )
+    starts = [row.start_time for row in page.data]
+    if not good:
+        return Verdict.UNCLEAR, f"{len(starts)} windows within {sandbox.wait_s} s"
+    ours = hours[::-1][:_PAGE]
+    return held(ours == starts and page.has_more, f"{len(starts)} a page, newest first: {ours == starts}")
+
+
+def _query(sandbox: Sandbox, start: int, end: int, **more: Any) -> Any:
+    bounds = {"customer": sandbox.customer, "start_time": start, "end_time": end}
+    return bounds | {"value_grouping_window": "hour"} | more
+
+
+def _summaries(sandbox: Sandbox, start: int, end: int, **more: Any) -> list[Any]:
+    query = _query(sandbox, start, end, **more)
+    return list(sandbox.client.v1.billing.meters.event_summaries.list(sandbox.meter, query).data)
+
+
+def _values(rows: list[Any]) -> list[float]:
+    return [row.aggregated_value for row in rows]
+
+
+CHECKS = (
+    Check("a repeated identifier is refused with 400, no code, and the known message", _duplicate),
+    Check("a timestamp more than 35 days past is refused at once", _too_old),
+    Check("a timestamp more than 5 minutes ahead is refused at once", _too_early),
+    Check("a value of more than 15 digits is refused at once", _too_long),
+    Check("an unknown event name gets a 200 and a report afterwards", _unknown_name),
+    Check("an unknown customer gets a 200 and a report afterwards", _unknown_customer),
+    Check("a value with an exponent gets a 200 and a report afterwards", _exponent),
+    Check("events of one customer and meter at once get 429 lock_timeout", _one_at_a_time),
+    Check("of an hour's events the one received last counts, whatever the timestamps", _last_wins),
+    Check("summaries leave out empty windows, newest first, ten a page", _sparse_summaries),
+)

@@ -1,0 +1,134 @@
+"""The state of the fleet: what waits, since when, and what differs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from metering.accounts import BillingPeriod, PeriodState
+from metering.contract import format_instant
+from metering.periods import DAY, HOUR, day_hours
+from metering.tables.customers import Account
+from metering.tables.ledger import Ledger
+from metering.tables.markers import SHARDS, Markers
+
+ENDED_FOR = timedelta(days=4)
+"""A period not final by then is named: the longest grace is 72 hours."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Markers of one kind: how many, and how long the oldest one's hour or day has been over, in seconds."""
+
+    count: int = 0
+    oldest: str | None = None
+    age: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An hour that the reconciliation has sent again, or that Stripe refused."""
+
+    customer_id: str
+    meter: str
+    hour: str
+    value: str
+    state: str
+    since: str | None
+
+
+@dataclass
+class FleetStatus:
+    """What `ops status` shows."""
+
+    customers: Counter[str] = field(default_factory=Counter)
+    periods: Counter[str] = field(default_factory=Counter)
+    overdue_periods: list[str] = field(default_factory=list)
+    dirty: Waiting = field(default_factory=Waiting)
+    unsent: Waiting = field(default_factory=Waiting)
+    dead_letters: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing waits for a person: no dead letters, no overdue periods, no differences."""
+        return not (any(self.dead_letters.values()) or self.overdue_periods or self.differences)
+
+    def answer(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {**asdict(self), "healthy": self.healthy}
+
+
+def fleet_status(
+    accounts: Iterable[Account],
+    markers: Markers,
+    ledger: Ledger,
+    queued: Callable[[str], int],
+    queues: dict[str, str],
+    now: datetime,
+) -> FleetStatus:
+    """Read the state of the fleet.
+
+    Parameters
+    ----------
+    accounts
+        All customers.
+    markers, ledger
+        The tables.
+    queued
+        Tells how many messages lie in a queue.
+    queues
+        The queues of dead letters, by the name under which they are shown.
+    now
+        The present.
+    """
+    status = FleetStatus()
+    for account in accounts:
+        customer = account.customer
+        status.customers[customer.status.value] += 1
+        status.customers["with Stripe"] += customer.stripe_customer_id is not None
+        for period in account.periods:
+            status.periods[period.state.value] += 1
+            if customer.stripe_customer_id is not None and _is_overdue(period, now):
+                bounds = f"{format_instant(period.start)} to {format_instant(period.end)}"
+                status.overdue_periods.append(f"{customer.customer_id} {bounds}")
+            status.differences += _differences(customer.customer_id, period, ledger, now)
+    dirty = [marker.hour for shard in range(SHARDS) for marker in markers.dirty(shard)]
+    days = [marker.day for shard in range(SHARDS) for marker in markers.unsent(shard)]
+    status.dirty = _waiting(dirty, HOUR, now)
+    status.unsent = _waiting([next(day_hours(day)) for day in days], DAY, now)
+    status.dead_letters = {name: queued(queue) for name, queue in queues.items()}
+    return status
+
+
+def _is_overdue(period: BillingPeriod, now: datetime) -> bool:
+    return period.state is not PeriodState.FINALISED and period.end + ENDED_FOR < now
+
+
+def _differences(
+    customer_id: str, period: BillingPeriod, ledger: Ledger, now: datetime
+) -> Iterator[Difference]:
+    """The open period's hours that are marked in the ledger as differing or refused."""
+    if period.state is PeriodState.FINALISED:
+        return
+    for day in ledger.between(customer_id, period.start.date(), min(now, period.end).date()):
+        for (meter, hour), entry in day.entries.items():
+            if entry.differs_since is None and not entry.state.startswith("refused("):
+                continue
+            yield Difference(
+                customer_id,
+                meter,
+                format_instant(hour),
+                f"{entry.value:f}",
+                entry.state,
+                format_instant(entry.differs_since.replace(microsecond=0)) if entry.differs_since else None,
+            )
+
+
+def _waiting(starts: list[datetime], length: timedelta, now: datetime) -> Waiting:
+    if not starts:
+        return Waiting()
+    oldest = min(starts)
+    age = max(now - (oldest + length), timedelta(0))
+    return Waiting(len(starts), format_instant(oldest), int(age.total_seconds()))
