@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -336,7 +336,7 @@ def test_a_new_anchor_cuts_the_period_and_each_invoice_has_its_own_usage(world: 
     world.at(moved_at)
     world.stripe.v1.subscriptions.update(
         str(profile.stripe_subscription_id),
-        {"billing_cycle_anchor": "now", "proration_behavior": "none"},
+        cast("Any", {"billing_cycle_anchor": "now", "proration_behavior": "none"}),
     )
     updates = [e for e in world.events() if e["detail-type"] == "customer.subscription.updated"]
     assert 1 == world.hear(*updates)

@@ -1,0 +1,23 @@
+"""After every fault Stripe's total = ledger = usage, the invoice = the estimate, and no hour counts twice."""
+
+import os
+
+import pytest
+
+from local.stripe_simulator import StripeAccount
+from tests.stripe.faults import CASES, PAGE, Case, page, run
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_fault_leaves_nothing_behind(account: StripeAccount, case: Case) -> None:
+    row = run(case, account)
+    assert row.settled, row
+
+
+def test_the_page_of_faults_says_what_happens() -> None:
+    """``WRITE_FAULTS=1`` in the environment writes it anew."""
+    made = page()
+    if os.environ.get("WRITE_FAULTS"):
+        PAGE.write_text(made, encoding="utf-8")
+    print(f"\n{made}")  # noqa: T201  the table belongs into the test's output
+    assert PAGE.read_text(encoding="utf-8") == made

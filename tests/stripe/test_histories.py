@@ -1,0 +1,62 @@
+"""Random histories end with the invoice equal to the rating of the rolled-up usage, to the cent.
+
+``make test`` runs a few dozen, ``make test-stripe`` ten thousand (``HISTORIES`` in the environment). A
+failure names its seed; ``HISTORIES_FROM`` starts there.
+"""
+
+import os
+from functools import cache
+
+import pytest
+
+from local.stripe_simulator import Clock, StripeAccount, running_simulator
+from metering.catalog import Catalog, Override, Price, builtin_catalog
+from tests.stripe.histories import History
+from tests.stripe.http_world import HttpWorld
+from tests.stripe.world import START, World, peak_catalog, prepared_account
+
+FIRST = int(os.environ.get("HISTORIES_FROM", "0"))
+COUNT = int(os.environ.get("HISTORIES", "36"))
+CHUNK = 12
+OVER_HTTP = max(3, COUNT // 200)
+CUSTOM = Override.model_validate(
+    {
+        "base_fee": "499.00",
+        "meters": {"mqtt_traffic": Price.model_validate({"included": "3", "overage": "0.07"})},
+    }
+)
+TERMS = [("starter@1", Override()), ("professional@1", Override()), ("enterprise@1", CUSTOM)]
+CATALOGS = [builtin_catalog, peak_catalog]
+
+
+@cache
+def _account(peak: int) -> StripeAccount:
+    return prepared_account(CATALOGS[peak]())
+
+
+def _variant(seed: int) -> tuple[Catalog, str, Override]:
+    return CATALOGS[seed % 2](), *TERMS[seed // 2 % 3]
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + COUNT, CHUNK))
+def test_a_random_history_ends_with_the_right_invoice(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        catalog, plan, override = _variant(seed)
+        world = World(catalog=catalog, plan=plan, override=override, instances=2, account=_account(seed % 2))
+        try:
+            History(seed, world).run()
+        except Exception as error:
+            error.add_note(f"seed {seed}, {plan}")
+            raise
+
+
+def test_a_random_history_over_http_ends_with_the_right_invoice() -> None:
+    with running_simulator(Clock(int(START.timestamp()))) as running:
+        for seed in range(OVER_HTTP):
+            catalog, plan, override = _variant(seed)
+            world = HttpWorld(catalog=catalog, plan=plan, override=override, instances=2, running=running)
+            try:
+                History(seed, world).run()
+            except Exception as error:
+                error.add_note(f"seed {seed}, {plan}, over HTTP")
+                raise
