@@ -1,0 +1,265 @@
+"""The heaviest customers that the aggregate function must bear, and the work they make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+from moto import mock_aws
+
+from aggregate.alerts import Watch
+from aggregate.publish import Publisher
+from aggregate.recompute import Tables, recompute
+from metering.accounts import BillingPeriod, Customer, Instance, secret_digest
+from metering.catalog import builtin_catalog
+from metering.contract import HOUR_SECONDS, Report
+from metering.metrics import COUNTERS, GAUGES
+from metering.periods import HOUR
+from metering.rollup import rollup
+from metering.tables.alerts import Alerts
+from metering.tables.client import RETRIES, query_all, query_prefix
+from metering.tables.customers import Customers
+from metering.tables.hours import Hours
+from metering.tables.markers import Markers
+from metering.tables.reports import Reports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+INSTANCES = 1000
+LATE_HOURS = 744
+BATCH = 10
+"""Messages that the function gets in one run."""
+
+START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+LAST_HOUR = END - HOUR
+NOW = END + timedelta(minutes=2)
+WIDE, LONG = "wide", "long"
+SOURCES = ("agent", "mqtt", "http", "postgres", "influxdb", "objects", "compute", "websocket", "external")
+_TABLES = ("customers", "reports", "markers", "hours", "scratch")
+_SWEPT_HOURS = 5
+"""Hours whose keys a sweep reads: four, and the one that is open."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One case: what is measured, what must be undone before it, and the bare calls it cannot do without."""
+
+    run: Callable[[], object]
+    floor: Callable[[], object]
+    prepare: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """Two customers: one with a thousand instances, one whose whole month comes late."""
+
+    client: DynamoDBClient
+    tables: Tables
+    watch: Watch
+    units: Counter[str]
+    """Read and write units consumed, as DynamoDB Local tells them."""
+
+    @classmethod
+    def connect(cls, endpoint: str) -> Self:
+        """Wire the deployed code to DynamoDB Local; alerts go to moto."""
+        mock_aws().start()
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="bench",
+            aws_secret_access_key="bench",  # noqa: S106  DynamoDB Local takes any
+            config=RETRIES,
+        )
+        tables = Tables(
+            Customers(client, "customers"),
+            Reports(client, "reports"),
+            Markers(client, "markers"),
+            Hours(client, "hours"),
+        )
+        boto3.client("events", region_name="us-east-1").create_event_bus(Name="alerts")
+        topic = boto3.client("sns", region_name="us-east-1").create_topic(Name="operator")["TopicArn"]
+        watch = Watch(
+            tables.customers,
+            tables.reports,
+            tables.hours,
+            Alerts(client, "customers"),
+            Publisher("alerts", topic),
+            builtin_catalog(),
+        )
+        units: Counter[str] = Counter()
+        client.meta.events.register("provide-client-params.dynamodb", _ask_for_units)
+        client.meta.events.register("after-call.dynamodb", partial(_add_units, units))
+        return cls(client, tables, watch, units)
+
+    def fill(self) -> None:
+        """Make the tables, both customers, their reports and their hours."""
+        for name in _TABLES:
+            self.client.create_table(
+                TableName=name,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[
+                    {"AttributeName": "pk", "AttributeType": "S"},
+                    {"AttributeName": "sk", "AttributeType": "S"},
+                ],
+                KeySchema=[
+                    {"AttributeName": "pk", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+            )
+        for name in (WIDE, LONG):
+            self.tables.customers.add(Customer(customer_id=name, name=name, plan="professional@1"))
+            self.tables.customers.add_period(name, BillingPeriod(start=START, end=END, plan="professional@1"))
+        for number in range(INSTANCES):
+            self.tables.customers.put_instance(
+                Instance(customer_id=WIDE, instance_id=f"i{number:04}", digests=(secret_digest("s"),))
+            )
+        for back in range(_SWEPT_HOURS - 1):
+            for number in range(INSTANCES):
+                self.tables.reports.put(full_report(WIDE, f"i{number:04}", LAST_HOUR - back * HOUR))
+        for number in range(LATE_HOURS):
+            hour = START + number * HOUR
+            self.tables.reports.put(full_report(LONG, "default", hour))
+            made = rollup(hour, self.tables.reports.of_hour(LONG, hour))
+            for name in (WIDE, LONG):
+                self.tables.hours.put(name, made)
+
+    def wide_hour(self) -> Work:
+        """One hour of a thousand instances."""
+        return Work(
+            run=lambda: self._recompute(WIDE, LAST_HOUR),
+            floor=lambda: self._bare(WIDE, LAST_HOUR),
+            prepare=lambda: self.tables.markers.touch_dirty(WIDE, LAST_HOUR),
+        )
+
+    def late_hours(self) -> Work:
+        """A batch of ten late hours: nothing of them is evaluated but by the sweep."""
+        hours = [START + number * HOUR for number in range(BATCH)]
+        return Work(
+            run=lambda: each(lambda hour: self._recompute(LONG, hour), hours),
+            floor=lambda: each(lambda hour: self._bare(LONG, hour), hours),
+            prepare=lambda: each(lambda hour: self.tables.markers.touch_dirty(LONG, hour), hours),
+        )
+
+    def evaluation(self) -> Work:
+        """Step 5 of the last hour of a full period."""
+        return Work(
+            run=lambda: self.watch.hour_recomputed(LONG, LAST_HOUR, NOW),
+            floor=lambda: self._read("hours", LONG, ""),
+        )
+
+    def sweep_reporting(self) -> Work:
+        """The sweep of a thousand instances, all of which report."""
+        return Work(run=lambda: self.watch.sweep(WIDE, NOW), floor=self._bare_sweep)
+
+    def sweep_silent(self) -> Work:
+        """The sweep at which all of a thousand instances have been silent for three hours."""
+        return Work(
+            run=lambda: self.watch.sweep(WIDE, NOW + 4 * HOUR),
+            floor=self._bare_sweep_with_alerts,
+            prepare=self._forget_silences,
+        )
+
+    def _recompute(self, customer: str, hour: datetime) -> None:
+        recompute(customer, hour, NOW, self.tables, self.watch.catalog)
+
+    def _bare(self, customer: str, hour: datetime) -> None:
+        """The five calls of a recomputation."""
+        key: Any = {"pk": {"S": customer}, "sk": {"S": f"{hour}"}}
+        self.client.get_item(TableName="scratch", Key=key, ConsistentRead=True)
+        self._read("reports", customer, f"{hour:%Y-%m-%dT%H}")
+        self.client.put_item(TableName="scratch", Item=key)
+        self.client.put_item(TableName="scratch", Item=key)
+        self.client.delete_item(TableName="scratch", Key=key)
+
+    def _bare_sweep(self) -> None:
+        """The reads of a sweep: the account, the keys of the last hours, the period's hours."""
+        self._read("customers", WIDE, "")
+        for _ in query_all(
+            self.client,
+            TableName="reports",
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": WIDE}},
+            ProjectionExpression="sk",
+        ):
+            pass
+        self._read("hours", WIDE, "")
+
+    def _bare_sweep_with_alerts(self) -> None:
+        """The sweep's reads, and the writes of a thousand alerts: pending, then sent."""
+        self._bare_sweep()
+        for number in range(INSTANCES):
+            key: Any = {"pk": {"S": "alert"}, "sk": {"S": f"{number}"}}
+            self.client.put_item(TableName="scratch", Item=key)
+            self.client.update_item(
+                TableName="scratch",
+                Key=key,
+                UpdateExpression="SET s = :sent",
+                ExpressionAttributeValues={":sent": {"S": "sent"}},
+            )
+
+    def _read(self, table: str, customer: str, prefix: str) -> None:
+        read = query_prefix(self.client, table, customer, prefix) if prefix else None
+        for _ in read or query_all(
+            self.client,
+            TableName=table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": customer}},
+        ):
+            pass
+
+    def _forget_silences(self) -> None:
+        for item in [*query_prefix(self.client, "customers", WIDE, "alert#silent#")]:
+            self.client.delete_item(TableName="customers", Key={"pk": item["pk"], "sk": item["sk"]})
+
+
+def _ask_for_units(params: dict[str, Any], model: Any, **_: Any) -> None:
+    if model.name != "CreateTable":
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+
+def _add_units(units: Counter[str], parsed: dict[str, Any], model: Any, **_: Any) -> None:
+    kind = "read" if model.name in {"GetItem", "Query"} else "write"
+    units[kind] += parsed.get("ConsumedCapacity", {}).get("CapacityUnits", 0)
+
+
+def each(action: Callable[[datetime], None], hours: Iterable[datetime]) -> None:
+    """Do something for every hour."""
+    for hour in hours:
+        action(hour)
+
+
+def full_report(customer: str, instance: str, hour: datetime) -> Report:
+    """Return a report of every source and every metric."""
+    return Report.model_validate(
+        {
+            "schema_version": 1,
+            "customer_id": customer,
+            "instance_id": instance,
+            "window_start": hour,
+            "state_id": f"0192f3a1-{instance}",
+            "revision": 5,
+            "final": True,
+            "observed_from": hour,
+            "observed_until": hour + HOUR,
+            "agent_version": "1.0.0",
+            "counters": {name: 10_000_019 * (1 + n) for n, name in enumerate(sorted(COUNTERS))},
+            "gauges": {
+                name: {
+                    "last": 1_000_003 * (1 + n),
+                    "max": 1_000_033 * (1 + n),
+                    "integral": 1_000_003 * (1 + n) * HOUR_SECONDS,
+                    "seconds": HOUR_SECONDS,
+                }
+                for n, name in enumerate(sorted(GAUGES))
+            },
+            "sources": {name: {"status": "ok", "covered_seconds": HOUR_SECONDS} for name in SOURCES},
+        }
+    )
