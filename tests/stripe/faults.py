@@ -1,4 +1,4 @@
-"""Each fault of the wire and of Stripe, and how the hour is right again: the table of ``docs/stripe-faults.md``.
+"""Each fault of the wire and of Stripe, and how the hour is right again: ``docs/stripe-faults.md``.
 
 ``test_faults.py`` holds the page to what happens, and writes it anew when ``WRITE_FAULTS=1`` is set.
 """
@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 MOST_RUNS = 20
 
 _PUT_PENDING, _CALL, _PUT_SENT = 23, 24, 25
-"""Steps of a run: 16 shards, then the customer's markers and records, the day's hours and ledger, and these."""
+"""Steps of a run: 16 shards, the customer's markers and records, the day's hours and ledger, then these."""
 
 type Run = Callable[[World], None]
 
@@ -237,8 +237,8 @@ def page() -> str:
     account = prepared_account(builtin_catalog())
     rows = [run(case, account) for case in CASES]
     table = [
-        "| fault | right after it | found by | usage | ledger | Stripe | number | calls | invoice | estimate |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(_HEADINGS)} |",
+        "|---" * len(_HEADINGS) + "|",
         *(
             f"| {row.name} | {row.after_the_fault} | {row.found_by} | {_short(row.usage)} | "
             f"{_short(row.ledger)} | {_short(row.at_stripe)} | {row.number} | {row.events} | "
@@ -253,6 +253,10 @@ def _short(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
+_HEADINGS = (
+    *("fault", "right after it", "found by", "usage", "ledger", "Stripe", "number", "calls"),
+    *("invoice", "estimate"),
+)
 _INTRODUCTION = """# Faults between us and Stripe, and what becomes of them
 
 One hour of 12 GB MQTT traffic on starter (10 GB included, $0.10 a GB beyond, $29.00 a month) is reported

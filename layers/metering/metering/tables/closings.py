@@ -3,7 +3,7 @@
 Keys in the Customers table: ``pk`` = ``closing#<shard>``, ``sk`` = ``<when>#<customer>#<period start>``, so
 that what is due is one query of what has come, however many periods are still open. An item is a hint:
 looking twice does no harm, and one whose period is final is removed. Source: design page "stripe", section
-"Closing a period"; decision 0006.
+"Closing a period"; decision 0008.
 """
 
 from __future__ import annotations
