@@ -1,4 +1,4 @@
-"""``python -m bench year``: runs a benchmark and writes its figures to ``bench/results/``."""
+"""``python -m bench year``: runs a benchmark and writes its figures to ``bench/figures/``."""
 
 import json
 import sys
@@ -11,18 +11,19 @@ from typing import Annotated
 
 import typer
 
+from bench.units import measure
 from bench.year import Figures, simulate
 from metering.catalog import builtin_catalog
 
-RESULTS = Path(__file__).parent / "results"
+FIGURES = Path(__file__).parent / "figures"
 LEAP_YEAR = 2028
 
-app = typer.Typer(no_args_is_help=True, help="Benchmarks; figures go to bench/results/.")
+app = typer.Typer(no_args_is_help=True, help="Benchmarks; figures go to bench/figures/.")
 
 
 @app.callback()
 def benchmarks() -> None:
-    """Benchmarks; figures go to bench/results/."""
+    """Benchmarks; figures go to bench/figures/."""
 
 
 @app.command()
@@ -45,16 +46,22 @@ def year(
     )
 
 
+@app.command()
+def units() -> None:
+    """Measure the read and write units of each step on DynamoDB Local."""
+    _write("units", [asdict(step) for step in measure()])
+
+
 def _live(number: int) -> Figures:
     span = datetime(LEAP_YEAR, 1, 1, tzinfo=UTC), datetime(LEAP_YEAR + 1, 1, 1, tzinfo=UTC)
     (figures,) = simulate(range(number, number + 1), *span, builtin_catalog())
     return figures
 
 
-def _write(name: str, figures: dict[str, int]) -> None:
-    RESULTS.mkdir(exist_ok=True)
+def _write(name: str, figures: object) -> None:
+    FIGURES.mkdir(exist_ok=True)
     text = json.dumps(figures, indent=2) + "\n"
-    (RESULTS / f"{name}.json").write_text(text)
+    (FIGURES / f"{name}.json").write_text(text)
     sys.stdout.write(text)
 
 
