@@ -262,3 +262,8 @@ def test_schedules() -> None:
 def test_defaults() -> None:
     """A deploy needs no parameter."""
     assert [name for name, row in TEMPLATE["Parameters"].items() if "Default" not in row] == []
+
+
+def test_conservation_alarm() -> None:
+    """Usage that the daily sweep finds lost or made up reaches the operator."""
+    assert _alarmed("conservation_difference", "aggregate")
