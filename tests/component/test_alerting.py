@@ -31,6 +31,7 @@ from metering.tables.reports import Reports
 from tests.component.channels import CUSTOMER, SENDER, Channels
 from tests.component.tables import Calls, create_table, items_of
 from tests.reports import report
+from tests.unit.test_template import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -383,3 +384,15 @@ def test_two_workers_crossing_at_the_same_moment_tell_it_once(exact_client: Dyna
         assert [0, 1] == sorted(worker.result() for worker in told)
         assert {ID_80: True} == world.stored()
         assert ([ID_80], [ID_80]) == world.channels.ids()
+
+
+@pytest.mark.parametrize("metric", ["alerts_failed", "alert_emails_refused"])
+def test_what_keeps_an_alert_from_people_is_alarmed(metric: str) -> None:
+    """An evaluation that failed and an e-mail that was refused each alarm the operator at the first."""
+    (alarm,) = [
+        row["Properties"]
+        for row in RESOURCES.values()
+        if row.get("Properties", {}).get("MetricName") == metric
+    ]
+    assert [{"Name": "service", "Value": "aggregate"}] == alarm["Dimensions"]
+    assert (1, [{"Ref": "OperatorTopic"}]) == (alarm["Threshold"], alarm["AlarmActions"])
