@@ -14,6 +14,7 @@ from typing import Any
 
 import stripe
 
+from metering.answers import plain
 from metering.tables.ledger import PENDING, SENT
 from stripe_report.reader import Reader
 
@@ -83,7 +84,7 @@ class Gateway:
             self._stripe.v1.billing.meter_events.create(
                 {
                     "event_name": event.event_name,
-                    "payload": {"stripe_customer_id": event.stripe_customer_id, "value": f"{event.value:f}"},
+                    "payload": {"stripe_customer_id": event.stripe_customer_id, "value": plain(event.value)},
                     "timestamp": int(event.timestamp.timestamp()),
                     "identifier": event.identifier,
                 },

@@ -88,7 +88,7 @@ def floored(exact: Fraction) -> Fraction:
 
 def oracle_quantity(meter: Meter, hours: Sequence[Hour], period: Period) -> Fraction:
     """The billable quantity as billing.md defines it, in fractions."""
-    total = highest = Fraction(0)
+    total = Fraction(0)
     seconds = (period.end - period.start) // timedelta(seconds=1)
     for hour in sorted(hours, key=lambda hour: hour.start):
         levels = [hour.gauges[name] for name in meter.metrics if name in hour.gauges]
@@ -99,8 +99,8 @@ def oracle_quantity(meter: Meter, hours: Sequence[Hour], period: Period) -> Frac
             case Basis.AVERAGE:
                 total += floored(Fraction(sum(lv.integral for lv in levels), seconds * meter.unit_size))
             case Basis.PEAK:
-                highest = max(highest, floored(Fraction(sum(lv.max for lv in levels), meter.unit_size)))
-                total = highest
+                highest = floor(Fraction(sum(lv.max for lv in levels), meter.unit_size) / NANO) * NANO
+                total += floored(max(Fraction(0), highest - total))
     return total
 
 

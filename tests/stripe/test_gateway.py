@@ -241,3 +241,11 @@ def test_nothing_to_send_is_not_one_call(client: stripe.StripeClient, simulator:
 def test_the_client_of_the_function_retries_twice_and_waits_ten_seconds(simulator: RunningSimulator) -> None:
     requestor: Any = stripe_client("sk_test_simulated", simulator.url)._requestor
     assert (2, 10) == (requestor._options.max_network_retries, requestor._client._timeout)
+
+
+def test_a_value_of_fifteen_digits_travels_without_the_zeros_behind_it(
+    client: stripe.StripeClient, customer: str
+) -> None:
+    """Nine decimals of 1,234,566.87654321 units would be sixteen digits, which Stripe refuses."""
+    large = _event(customer, value=Decimal("1234566.876543210"))
+    assert SENT == _state(Gateway(client), large)

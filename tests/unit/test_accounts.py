@@ -139,10 +139,28 @@ def test_a_period_round_trips() -> None:
     assert "31.50" == str(again.invoice_total)
 
 
-@pytest.mark.parametrize("amount", [Decimal(-1), Decimal("NaN"), 31.5, 31, "1e"])
+@pytest.mark.parametrize("amount", [Decimal("NaN"), 31.5, 31, "1e"])
 def test_what_could_not_be_read_back_is_not_made(amount: object) -> None:
-    """A period refuses when it is made what it would refuse when it is read: inexact, negative, no number."""
+    """A period refuses when it is made what it would refuse when it is read: inexact, no number."""
     with pytest.raises(ValidationError):
         BillingPeriod.model_validate(
             {"start": JAN_15, "end": JAN_15.replace(month=2), "plan": "starter@1", "invoice_total": amount}
         )
+
+
+def test_an_invoice_may_be_a_credit_and_a_quantity_may_not() -> None:
+    """Credits greater than what is owed make a negative total; nobody uses less than nothing."""
+    bounds = {"start": JAN_15, "end": JAN_15.replace(month=2), "plan": "starter@1"}
+    credit = BillingPeriod.model_validate(bounds | {"invoice_total": "-3.50"})
+    assert Decimal("-3.50") == credit.invoice_total
+    with pytest.raises(ValidationError, match="from 0"):
+        BillingPeriod.model_validate(bounds | {"invoiced": {"devices": "-1"}})
+
+
+@pytest.mark.parametrize("anchor", [None, JAN_15])
+def test_a_subscription_that_has_ended_opens_no_period(anchor: datetime | None) -> None:
+    """After its last period nothing is billed, and no hour of a stored period gets another one."""
+    last = BillingPeriod(start=JAN_15, end=JAN_15.replace(day=20), plan="starter@1")
+    left = customer(anchor=anchor, stripe_customer_id="cus_1", stripe_subscription_id=None)
+    assert last == period_for(left, [last], JAN_15.replace(day=16))
+    assert None is period_for(left, [last], JAN_15.replace(day=25))

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from metering.answers import plain
 from metering.billable import all_contributions, contributions, quantity
 from metering.catalog import Basis, Meter, builtin_catalog
 from metering.periods import HOUR, Period
@@ -139,3 +140,18 @@ def test_the_quantity_is_exact() -> None:
     """The quantity is the sum of the contributions to the last digit, beyond ordinary decimal precision."""
     parts = {FIRST: Decimal(10**28), SECOND: Decimal("0.000000001")}
     assert Decimal("10000000000000000000000000000.000000001") == quantity(parts)
+
+
+def test_a_peak_s_rise_keeps_fifteen_digits_and_loses_nothing_of_the_peak() -> None:
+    """Stripe takes 15 digits; what a rise could not carry comes with a later one."""
+    meter = PEAK.model_copy(update={"unit_size": 10**9})
+    peaks = [123_456_789, 1_234_567 * 10**9, 1_234_567 * 10**9]
+    hours = [
+        Hour(NOVEMBER.start + n * HOUR, gauges={"active_devices": Level(peak, peak, 0, 3600)})
+        for n, peak in enumerate(peaks)
+    ]
+
+    rises = list(contributions(meter, hours, NOVEMBER).values())
+
+    assert all(len(plain(rise).replace(".", "").lstrip("0")) <= 15 for rise in rises)
+    assert Decimal(1_234_567) == sum(rises)

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metering.catalog import Catalog, Exact, Override, Terms
+from metering.catalog import Catalog, Exact, Override, SignedExact, Terms
 from metering.contract import ID_PATTERN, Id, Instant
 from metering.periods import Period
 
@@ -60,6 +60,11 @@ class Customer(_Record):
     thresholds: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = THRESHOLDS
     budget: Exact | None = None
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the customer's subscription has ended: it had one, since it is a customer at Stripe."""
+        return self.stripe_customer_id is not None and self.stripe_subscription_id is None
+
 
 class Instance(_Record):
     """One instance of the platform: the SHA-256 digests of up to two secrets, never a key."""
@@ -90,7 +95,8 @@ class BillingPeriod(_Record):
     state: PeriodState = PeriodState.OPEN
     invoice_id: str | None = None
     invoice_url: str | None = None
-    invoice_total: Exact | None = None
+    invoice_total: SignedExact | None = None
+    """Negative when credits are greater than what is owed."""
     invoiced: dict[str, Exact] = {}
 
     @property
@@ -117,12 +123,15 @@ class BillingPeriod(_Record):
 def period_for(customer: Customer, stored: Iterable[BillingPeriod], hour: datetime) -> BillingPeriod | None:
     """Return the period an hour belongs to: the stored snapshot, or the one that will be.
 
-    None when the hour lies before the customer's first period.
+    None when the hour lies before the customer's first period, or after the last one of a subscription that
+    has ended.
     """
     known = sorted(stored, key=lambda period: period.start)
     for period in known:
         if period.span.has_hour(hour):
             return period
+    if known and customer.has_left:
+        return None
     if customer.anchor is None:
         return BillingPeriod.of(customer, Period.calendar_month(hour))
     span = Period.anchored(customer.anchor, hour)

@@ -17,6 +17,7 @@ from metering.periods import Period
 from metering.rollup import Hour
 
 DECIMALS = 9
+_BILLION = 1_000_000_000
 SIGNIFICANT_DIGITS = 15
 """What a Stripe meter event's value may carry (design page "stripe")."""
 
@@ -69,19 +70,30 @@ def _maximum(meter: Meter, hour: Hour) -> int:
 
 
 def _rises(meter: Meter, hours: Iterable[Hour]) -> dict[datetime, Decimal]:
-    """Return how far each hour lifts the running maximum."""
+    """Return how far each hour lifts the running maximum; what was cut off a rise is in a later one."""
     rises: dict[datetime, Decimal] = {}
-    highest = Decimal(0)
+    billed = 0
     for hour in hours:
-        value = max(highest, _units(_maximum(meter, hour), meter.unit_size))
-        rises[hour.start] = EXACT.subtract(value, highest)
-        highest = value
+        rise = _kept_digits(max(0, _scaled(_maximum(meter, hour), meter.unit_size) - billed))
+        rises[hour.start] = _quantity(rise)
+        billed += rise
     return rises
 
 
 def _units(amount: int, divisor: int) -> Decimal:
     """Divide, rounding down to nine decimals, or to 15 digits where the value is that large."""
-    scaled = amount * 10**DECIMALS // divisor
+    return _quantity(_kept_digits(_scaled(amount, divisor)))
+
+
+def _scaled(amount: int, divisor: int) -> int:
+    """Divide into billionths of a unit, rounding down."""
+    return amount * _BILLION // divisor
+
+
+def _kept_digits(scaled: int) -> int:
     surplus = max(0, len(str(scaled)) - SIGNIFICANT_DIGITS)
-    scaled -= scaled % 10**surplus
+    return scaled - scaled % int("1" + "0" * surplus)
+
+
+def _quantity(scaled: int) -> Decimal:
     return Decimal(scaled).scaleb(-DECIMALS, EXACT)

@@ -42,20 +42,30 @@ class Basis(StrEnum):
         return Kind.COUNTER if self is Basis.SUM else Kind.GAUGE
 
 
-def _exact(value: object) -> Decimal:
+def _signed(value: object) -> Decimal:
     if not isinstance(value, str | Decimal):
         raise ValueError("must be a string of digits, so that it is exact")  # noqa: TRY004  pydantic wants ValueError
     try:
         number = Decimal(value)
     except ArithmeticError:
         raise ValueError(f"not a decimal number: {value!r}") from None
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"must be a finite number from 0: {value!r}")
+    if not number.is_finite():
+        raise ValueError(f"must be a finite number: {value!r}")
+    return number
+
+
+def _exact(value: object) -> Decimal:
+    number = _signed(value)
+    if number < 0:
+        raise ValueError(f"must be a number from 0: {value!r}")
     return number
 
 
 Exact = Annotated[
     Decimal, BeforeValidator(_exact), PlainSerializer(lambda number: f"{number:f}", when_used="json")
+]
+SignedExact = Annotated[
+    Decimal, BeforeValidator(_signed), PlainSerializer(lambda number: f"{number:f}", when_used="json")
 ]
 MeterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
