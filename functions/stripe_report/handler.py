@@ -61,6 +61,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> Any:
     and answers ``{customer_id, period_start, state, compared, rows, sent_again, pending, refused}``, where
     ``rows`` has ``{meter, hour, usage, ledger, stripe, difference, age}`` for each hour that differs.
     """
+    count("invocations")
     if "Records" in event:
         return process_partial_response(
             event=event, record_handler=_work, processor=PROCESSOR, context=context

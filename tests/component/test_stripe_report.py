@@ -1,0 +1,299 @@
+"""stripe_report from the outside: its events in, its queue, its tables on moto, the simulator behind HTTP."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities import parameters
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from moto import mock_aws
+
+from local.stripe_simulator import RunningSimulator, running_simulator
+from local.stripe_simulator.faults import Fault
+from metering.accounts import Customer
+from metering.catalog import builtin_catalog
+from metering.periods import DAY, HOUR, hour_of
+from metering.queues import sqs
+from metering.rollup import Hour
+from metering.tables.client import RETRIES, dynamodb
+from metering.tables.closings import Closing
+from metering.tables.customers import Customers
+from metering.tables.hours import Hours
+from metering.tables.ledger import PENDING, SENT, Entry, Ledger
+from metering.tables.markers import Markers
+from ops.customers import add_customer, subscribe
+from stripe_report.gateway import stripe_client
+from tests.component.service import LambdaContext
+from tests.component.tables import create_table
+from tests.stripe.world import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import stripe
+
+EVENTS = Path(__file__).parent.parent / "events"
+KEY = "sk_test_neverInAnyLog"
+TABLES = ("customers", "markers", "hours", "ledger")
+GIB = 2**30
+METER = "mqtt_traffic"
+
+
+@dataclass(frozen=True)
+class Function:
+    """The deployed function, in process, with a customer who has used 12 GB in the present hour."""
+
+    queue_url: str
+    stripe: stripe.StripeClient
+    simulator: RunningSimulator
+    customers: Customers
+    markers: Markers
+    hours: Hours
+    ledger: Ledger
+    hour: datetime
+
+    def invoke(self, event: str | dict[str, Any], **changes: Any) -> Any:
+        """Invoke it with an event of ``tests/events``, or a given one."""
+        given = json.loads((EVENTS / f"{event}.json").read_text()) if isinstance(event, str) else event
+        return importlib.import_module("stripe_report.handler").handle(given | changes, LambdaContext())
+
+    def hear(self, event: str, object_id: str) -> Any:
+        """Invoke it with an event of Stripe's about an object."""
+        given = json.loads((EVENTS / f"{event}.json").read_text())
+        if "data" in given["detail"]:
+            given["detail"]["data"]["object"]["id"] = object_id
+        else:
+            given["detail"]["id"] = object_id
+        return self.invoke(given)
+
+    def queued(self) -> list[dict[str, Any]]:
+        """Take the bodies of all messages in the queue."""
+        answer = boto3.client("sqs").receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in answer.get("Messages", ())]
+
+    def work(self, *bodies: dict[str, Any]) -> Any:
+        """Work messages off as the queue gives them."""
+        record = json.loads((EVENTS / "recompute.json").read_text())["Records"][0]
+        return self.invoke({"Records": [record | {"body": json.dumps(body)} for body in bodies]})
+
+    def entry(self) -> Entry | None:
+        """Return what the ledger says of the hour."""
+        return self.ledger.day("acme", self.hour.date()).entries.get((METER, self.hour))
+
+    def use(self, gigabytes: int, computed_from: int) -> None:
+        """Store the hour as recomputed, and mark its day."""
+        self.hours.put(
+            "acme",
+            Hour(self.hour, computed_from, counters={"mqtt_bytes_sent": gigabytes * GIB}, instances=1),
+        )
+        self.markers.touch_unsent("acme", self.hour.date())
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Function]:
+    """The function, freshly imported with an environment of its own."""
+    with mock_aws(), running_simulator() as simulator:
+        client = boto3.client("dynamodb", config=RETRIES)
+        for table in TABLES:
+            create_table(client, table)
+            monkeypatch.setenv(f"{table.upper()}_TABLE", table)
+        made_queue = boto3.client("sqs").create_queue(
+            QueueName="stripe.fifo", Attributes={"FifoQueue": "true"}
+        )
+        url = made_queue["QueueUrl"]
+        boto3.client("secretsmanager").create_secret(Name="stripe", SecretString=KEY)
+        monkeypatch.setenv("STRIPE_QUEUE_URL", url)
+        monkeypatch.setenv("STRIPE_SECRET_NAME", "stripe")
+        monkeypatch.setenv("STRIPE_API_BASE", simulator.url)
+        _forget()
+        made = Function(
+            url,
+            stripe_client(KEY, simulator.url),
+            simulator,
+            Customers(client, "customers"),
+            Markers(client, "markers"),
+            Hours(client, "hours"),
+            Ledger(client, "ledger"),
+            hour_of(datetime.now(UTC)),
+        )
+        prepare(made.stripe, builtin_catalog())
+        profile = Customer(customer_id="acme", name="Acme", plan="starter@1")
+        subscribed = subscribe(made.stripe, profile, builtin_catalog(), made.hour)
+        add_customer(made.customers, subscribed.customer, subscribed.period)
+        made.use(12, 1)
+        simulator.simulator.calls.clear()
+        yield made
+        _forget()
+
+
+def _forget() -> None:
+    """Drop what a Lambda process keeps between invocations, so that the next import is a cold start."""
+    sys.modules.pop("stripe_report.handler", None)
+    dynamodb.cache_clear()
+    sqs.cache_clear()
+    parameters.clear_caches()  # type: ignore[no-untyped-call]  # Powertools' own
+
+
+def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_it(
+    function: Function,
+) -> None:
+    assert {"sent": 1} == function.invoke("dispatch_open")
+    bodies = function.queued()
+    assert [{"customer_id": "acme", "include_open": True}] == bodies
+    assert {"batchItemFailures": []} == function.work(*bodies)
+    entry = function.entry()
+    assert entry is not None
+    assert (1, Decimal(12), SENT) == (entry.number, entry.value, entry.state)
+
+
+def test_nothing_changed_is_not_one_call(function: Function) -> None:
+    body = {"customer_id": "acme", "include_open": True}
+    function.work(body)
+    assert 1 == function.simulator.simulator.calls.total()
+    function.work(body, body)
+    assert 1 == function.simulator.simulator.calls.total()
+
+
+def test_a_key_that_stripe_does_not_know_leaves_all_pending_and_one_put_right_is_read_without_a_deploy(
+    function: Function,
+) -> None:
+    secrets = boto3.client("secretsmanager")
+    secrets.put_secret_value(SecretId="stripe", SecretString="unknown")
+    function.work({"customer_id": "acme", "include_open": True})
+    entry = function.entry()
+    assert entry is not None
+    assert PENDING == entry.state
+
+    secrets.put_secret_value(SecretId="stripe", SecretString=KEY)
+    parameters.clear_caches()  # type: ignore[no-untyped-call]  # Powertools' own
+    function.work({"customer_id": "acme", "include_open": True})
+    entry = function.entry()
+    assert entry is not None
+    assert SENT == entry.state
+
+
+def test_the_key_is_in_no_log(
+    function: Function, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    function.work({"customer_id": "acme", "include_open": True})
+    function.invoke("reconcile_customer")
+    said = caplog.text + "".join(capfd.readouterr()) + "".join(str(r.__dict__) for r in caplog.records)
+    assert "customer reported" in said
+    assert "neverInAnyLog" not in said
+
+
+def test_the_calendar_asks_for_a_look_at_each_period_that_is_due(function: Function) -> None:
+    assert {"sent": 0} == function.invoke("close")
+    start, due = function.hour, function.hour - HOUR
+    function.customers.closings.put(Closing("acme", start, due))
+    assert {"sent": 1} == function.invoke("close")
+    [body] = function.queued()
+    assert ("acme", "close") == (body["customer_id"], body["work"])
+    assert {"batchItemFailures": []} == function.work(body)
+    # The period is not over: the look is moved to its end, where one is entered already.
+    assert {"sent": 0} == function.invoke("close")
+    [end] = list(function.customers.closings.due(start + 40 * DAY))
+    assert function.customers.periods("acme")[0].end == end.at
+
+
+def test_the_daily_reconciliation_asks_for_every_customer_of_the_fleet(function: Function) -> None:
+    function.customers.add(Customer(customer_id="other", name="Other", plan="starter@1"))
+    assert {"sent": 2} == function.invoke("reconcile")
+    bodies = function.queued()
+    assert {("acme", "reconcile"), ("other", "reconcile")} == {(b["customer_id"], b["work"]) for b in bodies}
+    assert {"batchItemFailures": []} == function.work(*bodies)
+
+
+def test_the_operator_reconciles_a_period_at_once_and_gets_the_hours_that_differ(function: Function) -> None:
+    """The present hour is not settled, so it is none of them."""
+    answer = function.invoke("reconcile_customer")
+    period = function.customers.periods("acme")[0]
+    assert json.loads(json.dumps(answer)) == {
+        "customer_id": "acme",
+        "period_start": f"{period.start:%Y-%m-%dT%H:%M:%SZ}",
+        "state": "open",
+        "compared": 0,
+        "rows": [],
+        "sent_again": 0,
+        "pending": 0,
+        "refused": 0,
+    }
+    with pytest.raises(LookupError, match="no customer nobody"):
+        function.invoke("reconcile_customer", customer_id="nobody")
+    with pytest.raises(LookupError, match="2020-01-01"):
+        function.invoke("reconcile_customer", period_start="2020-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("event", ["stripe_invoice_created", "stripe_invoice_finalized"])
+def test_an_event_about_an_invoice_asks_for_a_look_at_its_customers_periods(
+    function: Function, event: str
+) -> None:
+    """Only its id is used: the event's copy says whatever it says."""
+    [invoice] = function.stripe.v1.invoices.list().data
+    assert {"sent": 1} == function.hear(event, invoice.id)
+    bodies = function.queued()
+    assert [{"customer_id": "acme", "work": "close"}] == bodies
+    assert {"batchItemFailures": []} == function.work(*bodies)
+
+
+@pytest.mark.parametrize("event", ["stripe_subscription_updated", "stripe_subscription_deleted"])
+def test_an_event_about_a_subscription_asks_for_its_periods_to_be_refreshed(
+    function: Function, event: str
+) -> None:
+    profile = function.customers.customer("acme")
+    assert profile is not None
+    assert {"sent": 1} == function.hear(event, str(profile.stripe_subscription_id))
+    bodies = function.queued()
+    assert [{"customer_id": "acme", "work": "refresh"}] == bodies
+    assert {"batchItemFailures": []} == function.work(*bodies)
+    # Stripe says that the subscription goes on, whatever the event was called.
+    assert profile == function.customers.customer("acme")
+
+
+@pytest.mark.parametrize("named", ["idempotency_key", "identifier"])
+def test_a_report_of_refused_events_marks_the_numbers_it_names(function: Function, named: str) -> None:
+    """Stripe's SDK calls the sample's name an idempotency key; ours begins with the identifier."""
+    state = function.simulator.stripe.state
+    state.settings.error_samples_name = named
+    [meter] = [m for m in state.meters.values() if m.event_name == f"zemfyre_{METER}"]
+    meter.deactivated_at = 0
+    function.work({"customer_id": "acme", "include_open": True})
+    meter.deactivated_at = None
+    function.simulator.stripe.advance(function.simulator.clock.now() + 60)
+    [report] = state.thin_events
+    assert {"sent": 1} == function.hear("stripe_meter_error_report", report["id"])
+    assert {"batchItemFailures": []} == function.work(*function.queued())
+    entry = function.entry()
+    assert entry is not None
+    assert "refused(archived_meter)" == entry.state
+
+
+def test_an_event_of_a_kind_that_nobody_asked_for_leads_to_nothing(function: Function) -> None:
+    event = json.loads((EVENTS / "stripe_invoice_created.json").read_text())
+    event["detail"]["type"] = event["detail-type"] = "invoice.paid"
+    assert {"sent": 0} == function.invoke(event)
+
+
+def test_a_task_that_does_not_exist_is_an_error(function: Function) -> None:
+    with pytest.raises(ValueError, match="no such task: 'dance'"):
+        function.invoke({"task": "dance"})
+
+
+def test_work_that_does_not_exist_fails_its_message(function: Function) -> None:
+    with pytest.raises(BatchProcessingError, match="no such work: 'dance'"):
+        function.work({"customer_id": "acme", "work": "dance"})
+
+
+def test_stripe_being_away_fails_no_message(function: Function) -> None:
+    """A failed message would hold up its customer for half an hour; the next schedule tries again."""
+    function.simulator.simulator.faults.add(Fault("500", "GET", times=99))
+    assert {"batchItemFailures": []} == function.work({"customer_id": "acme", "work": "reconcile"})
