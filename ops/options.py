@@ -35,7 +35,7 @@ CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", callback=_id)]
 OneCustomer = Annotated[
     str | None, typer.Argument(metavar="[CUSTOMER]", callback=_id, help="All customers unless given.")
 ]
-InstanceId = Annotated[str, typer.Argument(metavar="[INSTANCE]", callback=_id)]
+InstanceId = Annotated[str, typer.Argument(metavar="INSTANCE", callback=_id)]
 OverrideJson = Annotated[
     str,
     typer.Option(

@@ -17,7 +17,7 @@ from metering.periods import hour_of
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from ops.customers import make_own_prices
-from ops.errors import OperatorError
+from ops.errors import OperatorError, WrongInputError
 from ops.periods import keep_periods
 from ops.stripe_checks import our_id
 from ops.stripe_objects import existing_prices
@@ -37,13 +37,13 @@ def planned(customer: Customer, plan: str, override: Override | None, catalog: C
 
     Raises
     ------
-    OperatorError
+    WrongInputError
         When the customer has an override and it is not said what becomes of it.
     metering.catalog.CatalogError
         When there is no such plan, or the two do not go together.
     """
     if override is None and customer.override != Override() and plan != customer.plan:
-        raise OperatorError(
+        raise WrongInputError(
             f"{customer.customer_id} has prices of its own: give --override with those of the new plan, or "
             "--override '{}' for none"
         )
@@ -69,9 +69,9 @@ def set_plan(
         When the subscription has ended or is governed by a schedule of somebody else, or the profile was
         changed meanwhile.
     """
-    account = keep_periods(account, customers, hours, now)
+    read, account = account.customer, keep_periods(account, customers, hours, now)
     effective = present_end(account, now)
-    changed = account.customer != wanted
+    changed = read != wanted
     if account.customer.stripe_subscription_id is not None:
         assert client is not None
         keys = make_own_prices(client, wanted, catalog)
@@ -80,7 +80,7 @@ def set_plan(
             client, account.customer.stripe_subscription_id, [prices[key].id for key in keys]
         )
         effective, changed = by_stripe.effective, changed or by_stripe.changed
-    if account.customer != wanted and not customers.replace(account.customer, wanted):
+    if read != wanted and not customers.replace(read, wanted):
         raise OperatorError(f"the profile of {wanted.customer_id} was changed meanwhile; run again")
     return PlanChange(wanted, effective, changed)
 

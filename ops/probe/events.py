@@ -56,7 +56,11 @@ def _one_at_a_time(sandbox: Sandbox) -> Finding:
         errors = list(
             pool.map(lambda _: refusal(lambda: sandbox.use("1", sandbox.now - 2 * _DAY)), range(_AT_ONCE))
         )
-    seen = [error.code for error in errors if error is not None and error.http_status == _TOO_MANY]
+    # the SDK keeps the code of a 429 in the body alone
+    bodies: list[Any] = [
+        error.json_body for error in errors if error is not None and error.http_status == _TOO_MANY
+    ]
+    seen = [body["error"].get("code") for body in bodies]
     if not seen:
         return Verdict.UNCLEAR, f"{_AT_ONCE} at once were all taken"
     return held("lock_timeout" in seen, f"{len(seen)} of {_AT_ONCE} at once got 429 {seen[0]}")

@@ -1,0 +1,63 @@
+"""The operator's desk, one Stripe simulator for all tests, reset before each."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import stripe
+from moto import mock_aws
+
+from local.stripe_simulator import Clock, RunningSimulator, running_simulator
+from metering.tables.client import dynamodb
+from ops.deployment import Deployment
+from tests.component.ops.desk import STACK, Desk, create_stack
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[RunningSimulator]:
+    with running_simulator(Clock(int(time.time()))) as running:
+        yield running
+
+
+@pytest.fixture
+def simulator(_server: RunningSimulator) -> RunningSimulator:
+    """A running simulator, empty, at the present, which stands."""
+    httpx.post(f"{_server.url}/_sim/reset", trust_env=False).raise_for_status()
+    _server.clock.set(int(time.time()))
+    return _server
+
+
+@pytest.fixture
+def desk(
+    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Desk]:
+    """An operator with a stack, a test-mode key and an empty Stripe account."""
+    for name, value in {
+        "ZEMFYRE_STACK": STACK,
+        "STRIPE_API_KEY": "sk_test_simulated",
+        "STRIPE_API_BASE": simulator.url,
+        "COLUMNS": "240",
+        "TERM": "dumb",
+    }.items():
+        monkeypatch.setenv(name, value)
+    transport = stripe.RequestsClient(timeout=20)
+    client = stripe.StripeClient(
+        "sk_test_simulated", base_addresses={"api": simulator.url}, http_client=transport
+    )
+    dynamodb.cache_clear()
+    with mock_aws():
+        create_stack()
+        stack = Deployment(STACK)
+        yield Desk(
+            stack.customers, stack.hours, stack.ledger, stack.markers, client, simulator, monkeypatch, capsys
+        )
+    dynamodb.cache_clear()
+    transport.close()  # type: ignore[no-untyped-call]  # the SDK has no types there
+
+
+@pytest.fixture
+def synced(desk: Desk) -> Desk:
+    """A desk whose Stripe account has the catalogue's objects."""
+    desk.good("stripe", "sync")
+    return desk

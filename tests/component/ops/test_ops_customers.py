@@ -1,0 +1,263 @@
+"""``ops customers``: a customer with its subscription, made or attached to, suspended, resumed."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from metering.accounts import Customer, PeriodState
+from metering.catalog import builtin_catalog
+from metering.periods import DAY, HOUR, hour_of
+from metering.tables.markers import shard_of
+from ops.attaching import attach
+from ops.customers import StripeTerms, subscribe
+from tests.component.ops.desk import Desk
+
+ADD = ("customers", "add", "acme", "--name", "Acme", "--email", "pay@acme.example")
+OVERRIDE = '{"meters": {"devices": {"included": "0", "overage": "1.50"}}}'
+
+
+def _subscriptions(desk: Desk) -> list[Any]:
+    return list(desk.stripe.v1.subscriptions.list({"limit": 100}).data)
+
+
+def _days(desk: Desk) -> list[datetime]:
+    return [datetime(m.day.year, m.day.month, m.day.day, tzinfo=UTC) for m in desk.markers.unsent_of("acme")]
+
+
+def test_a_customer_comes_with_its_subscription(synced: Desk) -> None:
+    """Adding makes the Stripe customer and the subscription, from the full hour on, and the first period."""
+    added = synced.good(*ADD, "--json").json
+
+    account = synced.customers.account("acme")
+    assert account is not None
+    [subscription] = _subscriptions(synced)
+    [period] = account.periods
+    assert added["stripe_subscription_id"] == subscription.id == account.customer.stripe_subscription_id
+    assert hour_of(synced.now) == period.start == account.customer.anchor
+    assert ("starter@1", True) == (period.plan, period.first)
+    assert {"acme"} == {subscription.metadata["customer_id"], *synced.customers.fleet(shard_of("acme"))}
+    assert ("active", "send_invoice") == (subscription.status, subscription.collection_method)
+
+
+def test_adding_twice_adds_once(synced: Desk) -> None:
+    """The same command again changes nothing, here or at Stripe."""
+    synced.good(*ADD)
+    before, changes = synced.customers.account("acme"), synced.changes()
+
+    assert "there already" in synced.good(*ADD).out
+    assert (before, changes) == (synced.customers.account("acme"), synced.changes())
+
+
+def test_another_profile_under_the_same_id_is_refused(synced: Desk) -> None:
+    """A customer that exists with another name or plan stays as it is, and Stripe is not called."""
+    synced.good(*ADD)
+    changes = synced.changes()
+
+    assert "another profile" in synced.wrong(1, *ADD, "--plan", "professional")
+    assert changes == synced.changes()
+
+
+@pytest.mark.parametrize("path", ["/v1/customers", "/v1/subscriptions"])
+@pytest.mark.parametrize("kind", ["500", "500_after", "drop_after"])
+def test_what_a_crash_left_at_stripe_is_found_again(synced: Desk, path: str, kind: str) -> None:
+    """A call to Stripe that failed, before or after it took effect, leaves one customer and subscription."""
+    synced.fault(kind, path)
+    synced.run(*ADD)
+    # A stored 500 comes back under its Idempotency-Key for a day.
+    synced.simulator.clock.advance(25 * 3600)
+    synced.good(*ADD)
+
+    assert 1 == len(_subscriptions(synced))
+    assert 1 == len(synced.stripe.v1.customers.list().data)
+
+
+def test_a_crash_before_our_tables_is_mended(synced: Desk) -> None:
+    """A customer with Stripe's objects, but unknown to us, is added with them."""
+    asked = Customer(customer_id="acme", name="Acme", plan="starter@1", billing_email="pay@acme.example")
+    made = subscribe(synced.stripe, asked, builtin_catalog(), synced.now)
+    added = synced.good(*ADD, "--json").json
+
+    assert made.customer.stripe_subscription_id == added["stripe_subscription_id"]
+
+
+def test_a_customer_without_its_first_period_gets_it(synced: Desk) -> None:
+    """A crash between the profile and the first period is mended by adding again."""
+    asked = Customer(customer_id="acme", name="Acme", plan="starter@1", billing_email="pay@acme.example")
+    made = subscribe(synced.stripe, asked, builtin_catalog(), synced.now)
+    synced.customers.add(made.customer)
+    synced.good(*ADD)
+
+    [period] = synced.customers.periods("acme")
+    assert made.period.start == period.start
+
+
+def test_existing_objects_are_attached_to(synced: Desk) -> None:
+    """A customer is attached to an existing Stripe customer and subscription, which then bear its id."""
+    other = synced.good("customers", "add", "other", "--name", "Other", "--json").json
+    prices = [item.price.id for item in _subscriptions(synced)[0]["items"].data]
+    mine = synced.stripe.v1.customers.create({"name": "Acme Inc"})
+    subscription = synced.stripe.v1.subscriptions.create(
+        {"customer": mine.id, "items": [{"price": price} for price in prices]}
+    )
+    options = ("--stripe-customer", mine.id, "--stripe-subscription", subscription.id)
+    added = synced.good(*ADD, *options, "--json").json
+
+    assert (mine.id, subscription.id) == (added["stripe_customer_id"], added["stripe_subscription_id"])
+    assert other["stripe_customer_id"] != mine.id
+    after: Any = synced.stripe.v1.subscriptions.retrieve(subscription.id)
+    assert "acme" == after.metadata["customer_id"]
+    assert "acme" == synced.stripe.v1.customers.retrieve(mine.id).metadata["customer_id"]  # type: ignore[index]  # it has some
+    assert "belongs to acme" in synced.wrong(
+        1, "customers", "add", "third", "--name", "Third", "--stripe-customer", mine.id
+    )
+
+
+def test_a_subscription_with_other_prices_is_not_attached_to(synced: Desk) -> None:
+    """A subscription that lacks the plan's prices is refused; the differences are named."""
+    mine = synced.stripe.v1.customers.create({"name": "Acme Inc"})
+    [fee] = synced.stripe.v1.prices.list({"lookup_keys": ["starter@1.base_fee"]}).data
+    bare = synced.stripe.v1.subscriptions.create({"customer": mine.id, "items": [{"price": fee.id}]})
+    said = synced.wrong(1, *ADD, "--stripe-subscription", bare.id)
+
+    assert "lacks starter@1.devices" in said
+    assert synced.customers.customer("acme") is None
+
+
+def test_stripe_must_be_synced_first(desk: Desk) -> None:
+    """Without the catalogue's objects the command says to sync."""
+    assert "ops stripe sync" in desk.wrong(1, *ADD)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("customers", "add", "no/id", "--name", "Acme"), 2, "CUSTOMER"),
+        (("customers", "add", "x" * 41, "--name", "Acme"), 2, "CUSTOMER"),
+        (("customers", "add", "acme"), 2, "--name"),
+        (("customers", "add", "acme", "--name", " "), 2, "--name must not be empty"),
+        ((*ADD, "--plan", "gold"), 2, "no plan 'gold'"),
+        ((*ADD, "--plan", "enterprise"), 2, "base_fee"),
+        ((*ADD, "--override", "{"), 2, "--override is not JSON"),
+        ((*ADD, "--override", "[]"), 2, "--override must be a JSON object"),
+        ((*ADD, "--override", '{"base_fee": 5}'), 2, "--override: base_fee"),
+        ((*ADD, "--override", '{"meters": {"gold": {"unlimited": true}}}'), 2, "'gold'"),
+        ((*ADD, "--no-stripe", "--stripe-customer", "cus_1"), 2, "exclude each other"),
+        ((*ADD, "--stripe-customer", "sub_1"), 2, "--stripe-customer must be an id"),
+        ((*ADD, "--stripe-subscription", "sub_none"), 1, "No such subscription"),
+        ((*ADD, "--stack", "none"), 1, "--stack"),
+        (("customers", "show", "nobody"), 1, "no customer nobody"),
+        (("customers", "suspend", "nobody"), 1, "no customer nobody"),
+        (("instances", "add", "nobody"), 1, "no customer nobody"),
+    ],
+)
+def test_wrong_input_is_named(synced: Desk, arguments: tuple[str, ...], status: int, said: str) -> None:
+    """What cannot be right ends with status 2, what failed with 1; the option is named, nothing is changed."""
+    changes = synced.changes()
+
+    assert said in synced.wrong(status, *arguments)
+    assert changes == synced.changes()
+    assert synced.customers.customer("acme") is None
+
+
+def test_a_dry_run_adds_nobody(synced: Desk) -> None:
+    """A dry run shows what would be made, the customer's own prices included, and makes none of it."""
+    changes = synced.changes()
+
+    assert "acme.devices." in synced.good(*ADD, "--override", OVERRIDE, "--dry-run").out
+    assert (changes, None) == (synced.changes(), synced.customers.customer("acme"))
+
+
+def test_customers_are_listed_and_shown(synced: Desk) -> None:
+    """The list has every customer, one customer shows its profile, instances and periods; no digest."""
+    synced.good(*ADD)
+    synced.good("customers", "add", "beta", "--name", "Beta", "--no-stripe")
+    synced.good("instances", "add", "acme")
+    shown = synced.good("customers", "show", "acme", "--json")
+
+    listed = synced.good("customers", "list", "--json").json
+    assert [("acme", "starter@1"), ("beta", "starter@1")] == [
+        (one["customer"], one["plan"]) for one in listed
+    ]
+    assert [{"instance_id": "default", "keys": 1}] == shown.json["instances"]
+    assert "Acme" in synced.good("customers", "show", "acme").out
+    [instance] = synced.customers.account("acme").instances  # type: ignore[union-attr]  # it is there
+    assert instance.digests[0] not in shown.out
+
+
+def test_suspending_and_resuming(synced: Desk) -> None:
+    """A suspended customer is not reported; resuming marks the open period's days, each time it is run."""
+    synced.good(*ADD)
+    synced.good("customers", "suspend", "acme", "--dry-run")
+    assert "active" == synced.good("customers", "show", "acme", "--json").json["customer"].get(
+        "status", "active"
+    )
+    for _ in range(2):
+        synced.good("customers", "suspend", "acme")
+    assert "suspended" == synced.customers.customer("acme").status  # type: ignore[union-attr]  # it is there
+
+    synced.good("customers", "resume", "acme", "--dry-run")
+    assert [] == _days(synced)
+    today = synced.now.replace(hour=0, minute=0, second=0)
+    for _ in range(2):
+        assert today.date().isoformat() in synced.good("customers", "resume", "acme", "--json").json["days"]
+    assert "active" == synced.customers.customer("acme").status  # type: ignore[union-attr]  # it is there
+    assert [today] == _days(synced)[-1:]
+
+
+def test_a_customer_without_stripe_is_resumed_without_marks(synced: Desk) -> None:
+    """Without Stripe nothing is to be reported, so resuming marks no day."""
+    synced.good(*ADD, "--no-stripe")
+    synced.good("customers", "suspend", "acme")
+    synced.good("customers", "resume", "acme")
+
+    assert [] == _days(synced)
+
+
+def test_attaching_ends_the_calendar_month(synced: Desk) -> None:
+    """Attaching Stripe ends the month at the subscription's start: final, its usage counted as invoiced."""
+    synced.good(*ADD, "--no-stripe")
+    before = hour_of(synced.now) - 40 * DAY
+    synced.used("acme", before, gib=12)
+    synced.used("acme", hour_of(synced.now), gib=3)
+    synced.good("customers", "attach", "acme")
+    synced.good("customers", "attach", "acme")
+
+    account = synced.customers.account("acme")
+    assert account is not None
+    *former, present = account.periods
+    assert all(period.state is PeriodState.FINALISED for period in former)
+    assert hour_of(synced.now) == former[-1].end == present.start
+    assert former[-1].nominal_end is not None
+    assert 12 == former[0].invoiced["mqtt_traffic"]
+    assert (PeriodState.OPEN, False) == (present.state, present.first)
+    assert 1 == len(_subscriptions(synced))
+    assert [synced.now.date()] == [day.date() for day in _days(synced)]
+    assert [] == synced.good("late-usage", "acme", "--json").json["late_usage"]
+
+
+def test_a_customer_who_left_comes_back(synced: Desk) -> None:
+    """A customer whose subscription ended is attached anew; its former periods stay as they are."""
+    synced.good(*ADD)
+    account = synced.customers.account("acme")
+    assert account is not None
+    subscription = str(account.customer.stripe_subscription_id)
+    synced.stripe.v1.subscriptions.cancel(subscription, {"invoice_now": True})
+    left = account.customer.model_copy(update={"stripe_subscription_id": None})
+    assert synced.customers.replace(account.customer, left)
+    [period] = account.periods
+    later = synced.now + timedelta(days=3)
+    cut = {"state": PeriodState.FINALISED, "end": hour_of(synced.now) + HOUR, "nominal_end": period.end}
+    assert synced.customers.replace_period("acme", period, period.model_copy(update=cut))
+    synced.simulator.clock.advance(3 * 86_400)
+    account = synced.customers.account("acme")
+    assert account is not None
+    tables = (synced.customers, synced.hours, synced.markers)
+    back, days = attach(synced.stripe, account, StripeTerms(), tables, builtin_catalog(), later)
+
+    assert left.stripe_customer_id == back.stripe_customer_id
+    assert subscription != back.stripe_subscription_id
+    assert [later.date()] == days
+    assert [PeriodState.FINALISED, PeriodState.OPEN] == [
+        one.state for one in synced.customers.periods("acme")
+    ]

@@ -1,0 +1,206 @@
+"""``ops customers set-plan``: another plan from the next period on, never in the middle of one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from metering.accounts import period_for
+from metering.catalog import Override, builtin_catalog
+from metering.periods import DAY, Period, hour_of
+from metering.tables.customers import Account
+from ops.errors import OperatorError
+from ops.plans import planned, set_plan
+from stripe_report.reader import Reader
+from stripe_report.subscription import refresh
+from tests.component.ops.desk import Desk
+
+ADD = ("customers", "add", "acme", "--name", "Acme")
+SET = ("customers", "set-plan", "acme")
+
+
+@pytest.fixture
+def subscribed(synced: Desk) -> Desk:
+    """A desk with a customer on starter, with Stripe."""
+    synced.good(*ADD)
+    return synced
+
+
+def _account(desk: Desk) -> Account:
+    account = desk.customers.account("acme")
+    assert account is not None
+    return account
+
+
+def _subscription(desk: Desk) -> Any:
+    return desk.stripe.v1.subscriptions.retrieve(str(_account(desk).customer.stripe_subscription_id))
+
+
+def _plans(desk: Desk) -> set[str]:
+    return {item.price.lookup_key.partition(".")[0] for item in _subscription(desk)["items"].data}
+
+
+def test_the_next_period_has_the_new_plan(subscribed: Desk) -> None:
+    """The present period keeps plan and prices; the next one's snapshot and invoice have the new ones."""
+    said = subscribed.good(*SET, "professional", "--json").json
+    [present] = _account(subscribed).periods
+    assert {"starter@1"} == _plans(subscribed) | {present.plan}
+    assert present.end == datetime.fromisoformat(said["effective"])
+
+    subscribed.simulator.clock.set(int(present.end.timestamp()) + 1)
+    refresh(_account(subscribed), subscribed.customers, Reader(subscribed.stripe), builtin_catalog())
+    assert {"professional@1"} == _plans(subscribed)
+    assert ["starter@1", "professional@1"] == [one.plan for one in _account(subscribed).periods]
+    newest = subscribed.stripe.v1.invoices.list().data[0]
+    assert ("subscription_cycle", 9900) == (newest.billing_reason, newest.total)
+
+
+def test_setting_a_plan_twice_sets_it_once(subscribed: Desk) -> None:
+    """The same command again says that it is so already and calls nothing that could change something."""
+    subscribed.good(*SET, "professional")
+    changes = subscribed.changes()
+
+    assert "has already professional@1" in subscribed.good(*SET, "professional").out
+    assert changes == subscribed.changes()
+
+
+def test_the_present_plan_undoes_the_change(subscribed: Desk) -> None:
+    """Setting the present plan again releases the schedule: the next period is like this one."""
+    subscribed.good(*SET, "professional")
+    subscribed.good(*SET, "starter")
+    subscribed.simulator.clock.advance(40 * 86_400)
+
+    assert ({"starter@1"}, None) == (_plans(subscribed), _subscription(subscribed).schedule)
+    assert "starter@1" == _account(subscribed).customer.plan
+
+
+def test_another_plan_replaces_the_one_that_was_planned(subscribed: Desk) -> None:
+    """Of several changes in one period the last one counts, own prices included."""
+    subscribed.good(*SET, "professional")
+    override = '{"base_fee": "500"}'
+    subscribed.good(*SET, "enterprise", "--override", override)
+    subscribed.simulator.clock.advance(32 * 86_400)
+
+    [item] = _subscription(subscribed)["items"].data
+    assert item.price.lookup_key.startswith("acme.base_fee.")
+    refresh(_account(subscribed), subscribed.customers, Reader(subscribed.stripe), builtin_catalog())
+    assert ["starter@1", "enterprise@1"] == [one.plan for one in _account(subscribed).periods]
+
+
+def test_a_plan_can_change_every_period(subscribed: Desk) -> None:
+    """While the schedule of the last change still runs, another change takes effect at the next end."""
+    subscribed.good(*SET, "professional")
+    subscribed.simulator.clock.advance(32 * 86_400)
+    refresh(_account(subscribed), subscribed.customers, Reader(subscribed.stripe), builtin_catalog())
+    account, now = _account(subscribed), subscribed.now
+    wanted = planned(account.customer, "starter@1", None, builtin_catalog())
+    tables = (subscribed.customers, subscribed.hours)
+    change = set_plan(subscribed.stripe, account, wanted, *tables, builtin_catalog(), now)
+    assert account.periods[-1].end == change.effective
+    assert {"professional@1"} == _plans(subscribed)
+
+    subscribed.simulator.clock.advance(32 * 86_400)
+    assert {"starter@1"} == _plans(subscribed)
+
+
+@pytest.mark.parametrize("kind", ["500", "500_after"])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_crash_between_the_steps_is_mended(subscribed: Desk, kind: str, skip: int) -> None:
+    """A failure while the schedule is made or filled leaves the profile; running again does what is left."""
+    subscribed.fault(kind, "/v1/subscription_schedules", skip=skip)
+    subscribed.wrong(1, *SET, "professional")
+    assert "starter@1" == _account(subscribed).customer.plan
+    subscribed.good(*SET, "professional")
+    subscribed.simulator.clock.advance(32 * 86_400)
+
+    assert {"professional@1"} == _plans(subscribed)
+    assert 1 == len(subscribed.stripe.v1.subscription_schedules.list().data)
+
+
+def test_a_schedule_of_somebody_else_is_left_alone(subscribed: Desk) -> None:
+    """A schedule with phases that this program did not make ends the command."""
+    subscription = _subscription(subscribed)
+    schedule: Any = subscribed.stripe.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    items: Any = [{"price": item.price.id} for item in subscription["items"].data]
+    [phase] = schedule["phases"]
+    phases: Any = [
+        {"items": items, "start_date": phase["start_date"], "end_date": phase["end_date"]},
+        {"items": items[:1], "duration": {"interval": "month"}, "proration_behavior": "none"},
+    ]
+    subscribed.stripe.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+
+    assert "was not made here" in subscribed.wrong(1, *SET, "professional")
+    assert "starter@1" == _account(subscribed).customer.plan
+
+
+def test_a_dry_run_sets_no_plan(subscribed: Desk) -> None:
+    """A dry run says from when the plan would be, and changes neither Stripe nor the profile."""
+    changes = subscribed.changes()
+
+    assert "would have professional@1" in subscribed.good(*SET, "professional", "--dry-run").out
+    assert (changes, "starter@1") == (subscribed.changes(), _account(subscribed).customer.plan)
+
+
+def test_own_prices_are_not_kept_or_dropped_in_silence(synced: Desk) -> None:
+    """A customer with an override gets another plan only when it is said what becomes of the override."""
+    override = '{"base_fee": "19"}'
+    synced.good(*ADD, "--no-stripe", "--override", override)
+    assert "prices of its own" in synced.wrong(2, *SET, "professional")
+    synced.good(*SET, "professional", "--override", "{}")
+
+    assert ("professional@1", Override()) == (
+        _account(synced).customer.plan,
+        _account(synced).customer.override,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gold",), "no plan 'gold'"),
+        (("enterprise",), "base_fee"),
+        (("professional", "--override", "x"), "--override is not JSON"),
+    ],
+)
+def test_a_wrong_plan_is_named(subscribed: Desk, arguments: tuple[str, ...], said: str) -> None:
+    """A plan that does not exist, or needs an override, ends with status 2 and changes nothing."""
+    changes = subscribed.changes()
+
+    assert said in subscribed.wrong(2, *SET, *arguments)
+    assert changes == subscribed.changes()
+
+
+def test_calendar_months_keep_the_plan_they_had(desk: Desk) -> None:
+    """Without Stripe the months so far keep the old plan, stored or not, and the next has the new one."""
+    desk.good(*ADD, "--no-stripe")
+    first = hour_of(desk.now) - 65 * DAY
+    desk.used("acme", first, gib=1)
+    desk.good(*SET, "professional")
+    desk.good(*SET, "professional")
+
+    account = _account(desk)
+    present = Period.calendar_month(desk.now)
+    assert {"starter@1"} == {one.plan for one in account.periods}
+    assert Period.calendar_month(first).start == account.periods[0].start
+    assert present.end == account.periods[-1].end
+    assert _plan_at(account, first) == _plan_at(account, desk.now) == "starter@1"
+    assert "professional@1" == _plan_at(account, present.end)
+
+
+def test_a_change_of_the_profile_meanwhile_is_not_overwritten(desk: Desk) -> None:
+    """Two operators at once: the second finds another profile than it read and stops."""
+    desk.good(*ADD, "--no-stripe")
+    read = _account(desk)
+    desk.good("customers", "suspend", "acme")
+    wanted = planned(read.customer, "professional@1", None, builtin_catalog())
+    with pytest.raises(OperatorError, match="changed meanwhile"):
+        set_plan(None, read, wanted, desk.customers, desk.hours, builtin_catalog(), datetime.now(UTC))
+
+    kept = _account(desk).customer
+    assert ("suspended", "starter@1") == (kept.status, kept.plan)
+
+
+def _plan_at(account: Account, instant: datetime) -> str:
+    period = period_for(account.customer, account.periods, hour_of(instant))
+    assert period is not None
+    return period.plan
