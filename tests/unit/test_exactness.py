@@ -14,7 +14,7 @@ CORE = [
     PACKAGE / f"{name}.py"
     for name in (
         *("contract", "metrics", "catalog", "accounts", "periods"),
-        *("rollup", "billable", "rating", "forecast", "answers"),
+        *("rollup", "billable", "rating", "forecast", "answers", "late_usage", "conservation"),
     )
 ]
 FIGURES = [*CORE, *(FUNCTIONS / "usage_query" / f"{name}.py" for name in ("current_period", "days", "flags"))]
