@@ -26,6 +26,11 @@ test: setup ## Run every test, on the real programs (PYTEST_ARGS="-k name" choos
 test-property: setup ## Run the property tests over 10,000 random histories and invoices, and a simulated year
 	HYPOTHESIS_PROFILE=slow $(BIN)/pytest tests/property tests/year --timeout 3600 $(PYTEST_ARGS)
 
+.PHONY: test-stripe
+test-stripe: setup ## Run ten thousand random histories of usage, corrections and faults to their Stripe invoice
+	$(BIN)/pytest tests/stripe
+	HISTORIES=10000 $(BIN)/pytest -q -n auto tests/stripe/test_histories.py --timeout 3600
+
 .PHONY: lint
 lint: setup ## Check style, types, imports and the template
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from metering.catalog import Catalog
 from metering.periods import HOUR
 from metering.reconcile import HourValues, Verdict, is_sent_again, verdict
 from metering.tables.customers import Account
-from metering.tables.ledger import PENDING, Day, Entry
+from metering.tables.ledger import PENDING, SENT, Day, Entry
 from stripe_report.gateway import Gateway
 from stripe_report.plan import Key, with_entries
 from stripe_report.report import Sent, Tables, settled_hours
@@ -156,7 +156,12 @@ def _sent_again(of_day: list[HourValues], day: Day, now: datetime) -> Iterator[t
 
 
 def _recovered(of_day: list[HourValues], day: Day) -> Iterator[tuple[Key, Entry]]:
+    """The hours that agree again, and numbers that count although their answer was lost or a refusal."""
     for values in of_day:
         key = values.meter, values.hour
-        if values.agrees and values.differs_since is not None:
-            yield key, replace(day.entries[key], differs_since=None)
+        entry = day.entries.get(key)
+        if entry is None or not values.agrees:
+            continue
+        state = SENT if entry.value == values.stripe else entry.state
+        if (state, None) != (entry.state, entry.differs_since):
+            yield key, replace(entry, state=state, differs_since=None)

@@ -177,6 +177,23 @@ def test_a_refused_number_is_sent_again_by_the_reconciliation(world: World) -> N
     assert (2, SENT) == (world.entries(METER)[START].number, world.entries(METER)[START].state)
 
 
+def test_a_number_that_stripe_counts_is_sent_whatever_a_report_said_of_it(world: World) -> None:
+    """Its repetition was refused a day later, when Stripe had forgotten the identifier."""
+    assert world.account is not None
+    [meter] = [m for m in world.account.state.meters.values() if m.event_name == f"zemfyre_{METER}"]
+    world.at(START + 2 * HOUR).use(START, _gigabytes(3))
+    world.wire.faults.add(fault("500_after"))
+    world.dispatch()
+    world.later(25 * HOUR)
+    meter.deactivated_at = world.clock.now()
+    world.dispatch()
+    meter.deactivated_at = None
+    world.hear(*[e for e in world.later(MINUTE).events() if e["detail-type"].startswith("v1.billing")])
+    assert "refused(archived_meter)" == world.entries(METER)[START].state
+    assert [] == world.later(HOUR).reconcile()
+    assert (1, SENT) == (world.entries(METER)[START].number, world.entries(METER)[START].state)
+
+
 def test_an_event_that_someone_else_sent_is_overwritten_with_zero(world: World) -> None:
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
