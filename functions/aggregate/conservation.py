@@ -27,8 +27,9 @@ from metering.tables.ledger import SENT, Ledger
 from metering.tables.markers import Markers
 from metering.tables.reports import Reports
 
-MOST_REPORTS = 20_000
-"""Reports compared for one message: well below a function's time, and one day of 800 instances."""
+MOST_REPORTS = 4_000
+"""Reports compared for one message, so that a batch of ten such messages stays within the function's time
+(docs/limits.md); one instance has 1,488 in two months."""
 
 
 @dataclass(frozen=True, slots=True)
