@@ -42,8 +42,8 @@ class Difference:
 class FleetStatus:
     """What `ops status` shows."""
 
-    customers: Counter[str] = field(default_factory=Counter)
-    periods: Counter[str] = field(default_factory=Counter)
+    customers: dict[str, int] = field(default_factory=dict)
+    periods: dict[str, int] = field(default_factory=dict)
     overdue_periods: list[str] = field(default_factory=list)
     dirty: Waiting = field(default_factory=Waiting)
     unsent: Waiting = field(default_factory=Waiting)
@@ -84,16 +84,18 @@ def fleet_status(
         The present.
     """
     status = FleetStatus()
+    customers, periods = Counter[str](), Counter[str]()
     for account in accounts:
         customer = account.customer
-        status.customers[customer.status.value] += 1
-        status.customers["with Stripe"] += customer.stripe_customer_id is not None
+        customers[customer.status.value] += 1
+        customers["with Stripe"] += customer.stripe_customer_id is not None
         for period in account.periods:
-            status.periods[period.state.value] += 1
+            periods[period.state.value] += 1
             if customer.stripe_customer_id is not None and _is_overdue(period, now):
                 bounds = f"{format_instant(period.start)} to {format_instant(period.end)}"
                 status.overdue_periods.append(f"{customer.customer_id} {bounds}")
             status.differences += _differences(customer.customer_id, period, ledger, now)
+    status.customers, status.periods = dict(customers), dict(periods)
     dirty = [marker.hour for shard in range(SHARDS) for marker in markers.dirty(shard)]
     days = [marker.day for shard in range(SHARDS) for marker in markers.unsent(shard)]
     status.dirty = _waiting(dirty, HOUR, now)

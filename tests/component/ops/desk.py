@@ -105,12 +105,14 @@ class Desk:
         answer = httpx.post(f"{self.simulator.url}/_sim/settings", json=changed, trust_env=False)
         answer.raise_for_status()
 
-    def used(self, customer_id: str, start: datetime, gib: int = 0, devices: int = 0) -> None:
+    def used(
+        self, customer_id: str, start: datetime, gib: int = 0, devices: int = 0, revision: int = 1
+    ) -> None:
         """Store an hour of MQTT traffic and devices, as the aggregation does."""
         gauges = {"active_devices": Level(devices, devices, devices * 3600, 3600)} if devices else {}
         hour = Hour(
             start,
-            computed_from=gib + devices + 1,
+            computed_from=revision,
             counters={"mqtt_bytes_sent": gib * GIB},
             gauges=gauges,
             instances=1,

@@ -107,7 +107,8 @@ def test_existing_objects_are_attached_to(synced: Desk) -> None:
     assert other["stripe_customer_id"] != mine.id
     after: Any = synced.stripe.v1.subscriptions.retrieve(subscription.id)
     assert "acme" == after.metadata["customer_id"]
-    assert "acme" == synced.stripe.v1.customers.retrieve(mine.id).metadata["customer_id"]  # type: ignore[index]  # it has some
+    claimed: Any = synced.stripe.v1.customers.retrieve(mine.id)
+    assert "acme" == claimed.metadata["customer_id"]
     assert "belongs to acme" in synced.wrong(
         1, "customers", "add", "third", "--name", "Third", "--stripe-customer", mine.id
     )
@@ -152,7 +153,7 @@ def test_stripe_must_be_synced_first(desk: Desk) -> None:
     ],
 )
 def test_wrong_input_is_named(synced: Desk, arguments: tuple[str, ...], status: int, said: str) -> None:
-    """What cannot be right ends with status 2, what failed with 1; the option is named, nothing is changed."""
+    """What cannot be right ends with status 2, what failed with 1; it is named, nothing is changed."""
     changes = synced.changes()
 
     assert said in synced.wrong(status, *arguments)

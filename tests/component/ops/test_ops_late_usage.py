@@ -1,0 +1,191 @@
+"""``ops late-usage``: what a final invoice lacks is listed, and billed once whatever crashes."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from metering.accounts import BillingPeriod, PeriodState
+from metering.catalog import builtin_catalog
+from metering.periods import HOUR, hour_of
+from metering.tables.customers import Account
+from ops.late import LateTables, find_late, make_invoice_items, put_intents
+from tests.component.ops.desk import Desk
+
+BILL = ("late-usage", "acme", "--bill", "--json")
+
+
+@pytest.fixture
+def final(synced: Desk) -> Desk:
+    """A desk with a customer whose period is final: 15 GB invoiced, 5 of them over the limit."""
+    synced.good("customers", "add", "acme", "--name", "Acme")
+    [period] = synced.customers.periods("acme")
+    synced.used("acme", period.start, gib=15)
+    final = {"state": PeriodState.FINALISED, "invoice_id": "in_1", "invoiced": {"mqtt_traffic": "15"}}
+    closed = BillingPeriod.model_validate(period.model_dump() | final)
+    assert synced.customers.replace_period("acme", period, closed)
+    return synced
+
+
+def _account(desk: Desk) -> Account:
+    account = desk.customers.account("acme")
+    assert account is not None
+    return account
+
+
+def _start(desk: Desk) -> datetime:
+    return _account(desk).periods[0].start
+
+
+def _items(desk: Desk) -> list[Any]:
+    return list(desk.stripe.v1.invoice_items.list().data)
+
+
+def _tables(desk: Desk) -> LateTables:
+    return LateTables(desk.customers, desk.hours, desk.ledger)
+
+
+def test_what_was_invoiced_is_not_late(final: Desk) -> None:
+    """A final period whose invoice has everything has no late usage, and there is nothing to bill."""
+    assert {"late_usage": [], "billed": []} == final.good(*BILL).json
+    assert "no late usage" in final.good("late-usage").out
+
+
+def test_late_usage_is_listed_with_its_price(final: Desk) -> None:
+    """The list names meter, quantity, dollars and days, and changes nothing."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    changes = final.changes()
+    [row] = final.good("late-usage", "--json").json["late_usage"]
+
+    assert ("acme", "mqtt_traffic", "0.30") == (row["customer_id"], row["meter"], row["amount"])
+    assert 3 == float(row["quantity"])
+    assert _start(final).date().isoformat() in row["days"]
+    assert (changes, []) == (final.changes(), final.customers.late.of_period("acme", _start(final)))
+
+
+def test_late_usage_is_billed_once(final: Desk) -> None:
+    """Billing puts one invoice item that names meter and days; billing again puts none."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    [billed] = final.good(*BILL).json["billed"]
+    [item] = _items(final)
+    assert (30, None, billed["late_item"]) == (item.amount, item.invoice, item.metadata["late_item"])
+    assert item.description.startswith("MQTT traffic: late usage of the period from ")
+    assert _start(final).date().isoformat() in item.description
+
+    changes = final.changes()
+    assert {"late_usage": [], "billed": []} == final.good(*BILL).json
+    assert changes == final.changes()
+
+
+def test_late_usage_reaches_the_next_invoice(final: Desk) -> None:
+    """The invoice of the customer's next period has the late usage as a line."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.good(*BILL)
+    final.simulator.clock.advance(32 * 86_400)
+
+    newest = final.stripe.v1.invoices.list().data[0]
+    assert 2900 + 30 == newest.total
+
+
+def test_later_usage_is_billed_for_the_rest(final: Desk) -> None:
+    """What comes after a late item is billed under the next number, and only the difference."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.good(*BILL)
+    final.used("acme", _start(final) + 2 * HOUR, gib=2)
+    final.good(*BILL)
+
+    assert [20, 30] == [item.amount for item in _items(final)]
+    assert [1, 2] == [item.number for item in final.customers.late.of_period("acme", _start(final))]
+
+
+@pytest.mark.parametrize("kind", ["500", "500_after", "drop_before", "drop_after"])
+def test_a_crash_between_intent_and_item_bills_once(final: Desk, kind: str) -> None:
+    """The intent outlives a call to Stripe that failed, before or after it took effect; one item is made."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.fault(kind, "/v1/invoiceitems")
+    final.run(*BILL)
+    assert [1] == [item.number for item in final.customers.late.of_period("acme", _start(final))]
+    final.simulator.clock.advance(25 * 3600)
+    final.good(*BILL)
+    final.good(*BILL)
+
+    assert [30] == [item.amount for item in _items(final)]
+
+
+def test_an_intent_without_its_item_is_made_up_for(final: Desk) -> None:
+    """A process killed after the intent leaves it to the next run, though nothing is late any more."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    [late] = find_late(_account(final), _tables(final), builtin_catalog())
+    put_intents(_account(final), late, _tables(final), builtin_catalog())
+    assert [] == final.good("late-usage", "acme", "--json").json["late_usage"]
+    final.good(*BILL)
+
+    assert [30] == [item.amount for item in _items(final)]
+
+
+def test_two_operators_at_once_bill_once(final: Desk) -> None:
+    """Two operators who saw the same late usage write one intent; the second finds nothing left."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    catalog, tables = builtin_catalog(), _tables(final)
+    seen = [find_late(_account(final), tables, catalog)[0] for _ in range(2)]
+    intents = [put_intents(_account(final), late, tables, catalog) for late in seen]
+    for items in intents:
+        list(make_invoice_items(final.stripe, _account(final).customer, items, catalog))
+
+    assert [30] == [item.amount for item in _items(final)]
+    assert intents[0] == intents[1]
+
+
+def test_a_correction_downwards_is_a_credit(final: Desk) -> None:
+    """Less usage than was invoiced is credited."""
+    corrected = hour_of(_start(final))
+    final.used("acme", corrected, gib=12, revision=99)
+    final.good(*BILL)
+
+    [item] = _items(final)
+    assert -30 == item.amount
+    assert "credit" in item.description
+
+
+def test_what_costs_nothing_is_noted_and_makes_no_item(final: Desk) -> None:
+    """Late usage within the allowance is written down as billed, without an invoice item."""
+    final.used("acme", _start(final) + HOUR, devices=3)
+    final.good(*BILL)
+
+    [item] = final.customers.late.of_period("acme", _start(final))
+    assert ("devices", Decimal(0)) == (item.meter, item.amount)
+    assert [] == _items(final)
+    assert [] == final.good("late-usage", "--json").json["late_usage"]
+
+
+@pytest.mark.parametrize("kind", ["none", "500", "500_after"])
+def test_a_customer_who_has_left_gets_an_invoice(final: Desk, kind: str) -> None:
+    """Without a subscription the late usage gets an invoice of its own, one, also after a failure."""
+    customer = _account(final).customer
+    final.stripe.v1.subscriptions.cancel(str(customer.stripe_subscription_id), {"invoice_now": False})
+    left = customer.model_copy(update={"stripe_subscription_id": None})
+    assert final.customers.replace(customer, left)
+    final.used("acme", _start(final) + HOUR, gib=3)
+    if kind != "none":
+        final.fault(kind, "/v1/invoices")
+        final.run(*BILL)
+        final.simulator.clock.advance(25 * 3600)
+    final.good(*BILL)
+    final.good(*BILL)
+    final.simulator.clock.advance(2 * 3600)
+
+    manual = [one for one in final.stripe.v1.invoices.list().data if one.billing_reason == "manual"]
+    assert [(30, "open")] == [(one.total, one.status) for one in manual]
+
+
+def test_a_customer_without_stripe_is_not_billed(final: Desk) -> None:
+    """Late usage of a customer without Stripe is listed and stays."""
+    customer = _account(final).customer
+    alone = customer.model_copy(update={"stripe_subscription_id": None, "stripe_customer_id": None})
+    assert final.customers.replace(customer, alone)
+    final.used("acme", _start(final) + HOUR, gib=3)
+
+    for _ in range(2):
+        answer = final.good(*BILL).json
+        assert (1, []) == (len(answer["late_usage"]), answer["billed"])
