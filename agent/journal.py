@@ -273,9 +273,9 @@ class Journal:
     def fork(self, report: Frozen, now: Moment) -> None:
         """Part from a twin: the service holds a revision of a report that this journal never built.
 
-        Takes a new name, withdraws what was counted while the agent was away, forgets sources not seen in
-        this run, and sends the unanswered hours again under the new name. An hour that goes by a name of its
-        own since an earlier fork (`agent.fork.Parts`) only changes that.
+        Takes a new name, withdraws what was counted while the agent was away, forgets sources not seen since
+        it is back, and sends the unanswered hours again under the new name. An hour that goes by a name of
+        its own since an earlier fork (`agent.fork.Parts`) only changes that.
         """
         with self._lock:
             if report.state_id != self.state_id:
@@ -294,7 +294,11 @@ class Journal:
                     rows.write_hour(db, new_state_id(), parts.found, provisional=False, sealed=True)
                 *tally.closed, tally.hour = parts.own
                 tally.hour.flag(FORKED)
-                seen = {name: state for name, state in tally.sources.items() if state.run == present.run}
+                seen = {
+                    name: state
+                    for name, state in tally.sources.items()
+                    if state.run == present.run and not state.missed
+                }
                 tally.sources = seen
                 rows.keep_sources(db, seen)
                 rows.write_tally(db, state_id, tally, provisional=False)

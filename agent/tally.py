@@ -42,6 +42,7 @@ class SourceState:
     valid_for_ms: int
     run: int
     healthy: bool = True
+    missed: bool = False
     identity: Identity | None = None
     values: dict[Series, int] = field(default_factory=dict)
     levels: dict[str, Level] = field(default_factory=dict)
@@ -108,7 +109,8 @@ class Tally:
     """The open hour, the sources, and the instant up to which time has passed.
 
     ``closed`` collects the hours that ended since the tally was made; ``ticked`` is whether this run of the
-    agent has let time pass before: what lies before its first tick, the agent was down.
+    agent has let time pass before: what lies before its first tick, the agent was down. ``back_ms`` is when
+    it was last found to be back: what was observed earlier does not end a source's gap.
     """
 
     run: int
@@ -117,6 +119,7 @@ class Tally:
     sources: dict[str, SourceState] = field(default_factory=dict)
     closed: list[Hour] = field(default_factory=list)
     ticked: bool = False
+    back_ms: int = 0
 
     def copy(self) -> "Tally":
         """A tally that can be changed without changing this one; without the closed hours."""
@@ -126,16 +129,21 @@ class Tally:
             Hour.from_json(self.hour.to_json()),
             dict(self.sources),
             ticked=self.ticked,
+            back_ms=self.back_ms,
         )
 
     def advance(self, to_ms: int, longest_tick_ms: int) -> None:
         """Let time pass: levels are held, sources stay covered, hours end.
 
         An instant before the last one changes nothing: the hour never goes back. A tick longer than
-        ``longest_tick_ms`` means that the agent was away (stopped, or the machine suspended).
+        ``longest_tick_ms`` means that the agent was away (stopped, or the machine suspended): what the
+        sources counted meanwhile is to be caught up.
         """
         to_ms = max(to_ms, self.now_ms)
         present = self.ticked and to_ms - self.now_ms <= longest_tick_ms
+        if not present:
+            self.back_ms = to_ms
+            self.sources = {name: replace(state, missed=True) for name, state in self.sources.items()}
         oldest_ms = hour_of(to_ms) - MAX_HOURS_BACK * HOUR_MS
         while self.hour.end_ms <= to_ms:
             self._hold(self.hour.end_ms)
@@ -218,7 +226,7 @@ class Tally:
         entry.flags |= counted.flags
         for metric, amount in counted.amounts.items():
             self.hour.counters[metric] = self.hour.counters.get(metric, 0) + amount
-        if state is not None and state.run != self.run:
+        if state is not None and state.missed:
             _note_catch_up(entry, counted.amounts, state.at_ms)
         covered_ms = self._cover(reading, state, verdict)
         silent = observation.identity is None and state is not None
@@ -230,6 +238,7 @@ class Tally:
             covered_until_ms=covered_ms,
             valid_for_ms=reading.valid_for_ms,
             run=self.run,
+            missed=state is not None and state.missed and reading.at_ms < self.back_ms,
             identity=observation.identity or (state.identity if state else None),
             values=dict(counted.values),
             levels=self._read_levels(reading, state),

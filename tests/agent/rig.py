@@ -20,8 +20,8 @@ class Rig:
         self.machine = machine
         self.service = service
         self.source = Counters(machine, NOON - timedelta(days=1), totals={REQUESTS: 500})
-        # Ticks as far apart as revisions: an agent that runs all the time, in fewer steps.
-        self.instance = Instance(path, machine, longest_tick=EVERY)
+        # Ticks as far apart as hours: an agent that runs all the time, in fewer steps.
+        self.instance = Instance(path, machine, longest_tick=3600)
         self.key = key
         settings = load({"CUSTOMER_ID": "cust_1", "BILLING_API_URL": service.url, "INSTANCE_KEY": key})
         self.wire = Wire.to_service(settings)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.clock import from_ms
 from agent.journal_file import JournalFile
 from agent.meter import Verdict
 from agent.observation import Identity, Observation, Series
@@ -152,6 +153,44 @@ def test_what_a_source_counted_while_the_agent_was_down_goes_to_the_hour_where_i
     report = latest(instance.drain())[-1]
     assert (NOON + 3 * HOUR, 40) == (report.window_start, report.counters["http_requests"])
     assert seen_at == report.sources["http"].catch_up_from
+
+
+def test_what_a_source_counted_while_the_machine_was_suspended_is_catch_up_too(
+    instance: Instance, source: Counters
+) -> None:
+    instance.look(source.observe())
+    seen_at = instance.machine.true
+    source.grow(1000)
+    instance.machine.suspend(3 * 3600)
+    instance.look(source.observe())
+    instance.machine.wait(15)
+    source.grow(1)
+    instance.look(source.observe())
+    instance.journal.build(REPORTER)
+    oldest = instance.frozen()
+    assert oldest is not None
+    assert NOON == from_ms(oldest.start_ms)
+    # The hours of the absence have no answer yet: the one that catches up waits for them.
+    last = instance.drain()[-1]
+    assert (NOON + 3 * HOUR, 1001) == (last.window_start, last.counters["http_requests"])
+    assert seen_at == last.sources["http"].catch_up_from
+
+
+def test_what_was_observed_before_a_suspension_does_not_end_its_gap(
+    instance: Instance, source: Counters
+) -> None:
+    instance.look(source.observe())
+    instance.machine.wait(15)
+    on_its_way = source.observe()
+    instance.machine.suspend(3600)
+    source.grow(40)
+    instance.look(on_its_way)
+    instance.machine.wait(15)
+    instance.look(source.observe())
+    instance.machine.wait(15)
+    source.grow(2)
+    instance.look(source.observe())
+    assert {"http": {"http_requests": 40}} == instance.journal.look()[0].hour.pending_catch_up()
 
 
 def test_a_report_with_catch_up_waits_for_every_hour_from_the_gaps_first_on(
