@@ -285,10 +285,14 @@ class Journal:
             state_id = new_state_id()
             tally = self._tally.copy()
             at_ms = self._present.timeline.at(now)
-            present = replace(self._present, state_id=state_id, forked_ms=at_ms)
+            # What this run found has left the journal under a name of its own: nothing is carried any more.
+            nothing = Hour(tally.hour.start_ms).to_json()
+            present = replace(self._present, state_id=state_id, forked_ms=at_ms, carried=nothing)
             with self._file.transaction() as db:
                 hours = rows.read_hours(db, provisional=False, sealed=True, state_id=self.state_id)
-                parts = parted([*hours, tally.hour], Hour.from_json(present.carried), present.run_from_ms)
+                parts = parted(
+                    [*hours, tally.hour], Hour.from_json(self._present.carried), present.run_from_ms
+                )
                 rows.delete_unanswered(db, self.state_id)
                 if parts.found is not None:
                     rows.write_hour(db, new_state_id(), parts.found, provisional=False, sealed=True)

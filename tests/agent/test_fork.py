@@ -195,6 +195,31 @@ def test_a_second_fork_keeps_apart_what_the_first_had_parted(
     assert rig.source.truth == service.billed()
 
 
+def test_a_second_fork_in_one_run_takes_nothing_away_twice(
+    tmp_path: Path, machine: Machine, service: Service, make: Make
+) -> None:
+    """The copy of a journal that had forked, and was counting on, runs beside it on an idle machine."""
+    rig = make(tmp_path / "journal", machine)
+    rig.instance.look(rig.source.observe())
+    live(rig, 100, EVERY)
+    kept = copy(rig, tmp_path / "kept")
+    live(rig, 10, EVERY)
+    restored(rig, kept)
+    rig.count(0, 60)
+    live(rig, 10, EVERY)
+    first = rig.instance.journal.state_id
+    twin = make(copy(rig, tmp_path / "two"), machine)
+    twin.source = Counters(machine, rig.source.born, totals=dict(rig.source.totals))
+    twin.count(0, 15)
+    twin.talk()
+    live(rig, 1, 3600)
+    live(rig, 0, 3600)
+    waiting = rig.instance.journal.look()[2]
+    assert first != rig.instance.journal.state_id
+    assert (0, ()) == (waiting.quarantined, waiting.problems)
+    assert rig.source.truth == service.billed()
+
+
 def test_the_hour_in_which_the_run_began_is_parted_at_that_moment() -> None:
     carried = Hour(
         0, 0, 600_000, {"http_requests": 30}, sources={"http": SourceHour("ok", covered_ms=600_000)}
