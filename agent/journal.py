@@ -103,6 +103,12 @@ class Journal:
         """Whether the last attempt to write failed: nothing is counted until one succeeds."""
         return self._file.full
 
+    @property
+    def hour_ms(self) -> int:
+        """Start of the open hour: every earlier one is over, and its final report can be built."""
+        with self._lock:
+            return self._tally.hour.start_ms
+
     def now_ms(self, moment: Moment) -> int:
         """Service time of a moment of this boot, as well as it is known."""
         with self._lock:

@@ -36,6 +36,8 @@ _LOG = logging.getLogger("agent.sender")
 FAREWELL_SECONDS = 10
 """How long the agent goes on sending when it is told to stop."""
 _TOO_EARLY_PAUSE_MS = 60_000
+_FINALS_WITHIN_MS = 600_000
+"""An hour's final report is built within ten minutes: the service takes an hour for settled after fifteen."""
 _IDLE_SECONDS = 1.0
 
 
@@ -71,6 +73,7 @@ class Sender:
         self._reporter = reporter
         self.report_every_seconds = report_every_seconds
         self._slot: int | None = None
+        self._hour_ms: int | None = None
         self._failures = 0
         self._refusals = 0
         self._paused_until_ns = 0
@@ -158,10 +161,14 @@ class Sender:
     def _build_when_due(self) -> None:
         now_ms = self._journal.now_ms(self._clock.moment())
         every_ms = self.report_every_seconds * 1000
-        slot = (now_ms - self._offset_ms(every_ms)) // every_ms
-        if slot != self._slot:
+        offset_ms = self._offset_ms(every_ms)
+        slot = (now_ms - offset_ms) // every_ms
+        # The journal's own hour tells, not the clock's: the last one is over when a tick has sealed it.
+        hour_ms = self._journal.hour_ms
+        finals = hour_ms != self._hour_ms and now_ms >= hour_ms + offset_ms % _FINALS_WITHIN_MS
+        if slot != self._slot or finals:
             self._journal.build(self._reporter)
-            self._slot = slot
+            self._slot, self._hour_ms = slot, hour_ms
 
     def _offset_ms(self, every_ms: int) -> int:
         """Our instance's place within the interval, so that a fleet does not knock at the same second."""

@@ -266,6 +266,40 @@ def test_instances_send_at_different_seconds(tmp_path: Path, service: Service, m
     assert all(0 <= offset < EVERY * 1000 for offset in offsets)
 
 
+@pytest.mark.parametrize("every", [60, 900, 3600])
+@pytest.mark.parametrize("name", ["default", "b", "c"])
+def test_an_hours_final_report_comes_within_ten_minutes_at_the_instances_own_second(
+    rig: Rig, service: Service, every: int, name: str
+) -> None:
+    rig.sender._reporter = type(REPORTER)("cust_1", name, "1.0.0")
+    rig.sender.report_every_seconds = every
+    service.instance_id = name
+    rig.talk()
+    rig.machine.wait((NOON + HOUR - rig.machine.true).total_seconds() - 5)
+    for _ in range(0, 600, 10):
+        rig.instance.look()
+        rig.talk()
+        rig.machine.wait(10)
+        if NOON in service.hours():
+            break
+    after = (service.now() - NOON - HOUR).total_seconds()
+    offset = rig.sender._offset_ms(every * 1000) // 1000 % 600
+    assert min(offset, every) <= after <= offset + 30
+
+
+def test_a_tick_that_ends_the_hour_late_delays_its_final_report_and_no_more(
+    rig: Rig, service: Service
+) -> None:
+    rig.sender.report_every_seconds = 3600
+    rig.talk()
+    rig.machine.wait((NOON + HOUR - rig.machine.true).total_seconds() + 610)
+    rig.talk()
+    assert [] == service.hours()
+    rig.instance.look()
+    rig.talk()
+    assert [NOON] == service.hours()
+
+
 def test_one_request_is_in_flight(rig: Rig, service: Service) -> None:
     for _ in range(3):
         rig.count(1, 3600)
