@@ -31,6 +31,12 @@ test-stripe: setup ## Run ten thousand random histories of usage, corrections an
 	$(BIN)/pytest tests/stripe
 	HISTORIES=10000 $(BIN)/pytest -q -n auto tests/stripe/test_histories.py --timeout 3600
 
+.PHONY: bench
+bench: setup ## Measure limits, units of each step and a simulated year of 200 customers (an hour; figures in bench/figures/)
+	$(BIN)/python -m bench.limits
+	env AWS_DEFAULT_REGION=us-east-1 $(BIN)/python -m bench units
+	$(BIN)/python -m bench year
+
 .PHONY: lint
 lint: setup ## Check style, types, imports and the template
 	$(BIN)/ruff check .
