@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
+import httpx
 import stripe
 from rich.console import Console
 
@@ -26,7 +27,7 @@ from local.relay import Relay
 from local.services import Mosquitto, PostgreSQL
 from local.services.program import ServiceError
 from local.stack import STRIPE_API_KEY, InvocationFailedError, Stack, running_stack
-from local.traffic import Traffic
+from local.traffic import Traffic, TrafficFailedError
 from metering.contract import parse_instant
 from metering.rating import BASE_FEE
 
@@ -35,6 +36,16 @@ STRETCH_SECONDS = 6.0
 REPORT_EVERY_SECONDS = 60
 SEED = 20261122
 LOG_WIDTH = 140
+_FAILURES = (
+    StackError,
+    ServiceError,
+    CommandFailedError,
+    TooLateError,
+    InvocationFailedError,
+    TrafficFailedError,
+    httpx.HTTPError,
+    stripe.StripeError,
+)
 
 
 def main() -> int:
@@ -45,7 +56,7 @@ def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
     try:
         return _run(console, once=once)
-    except (StackError, ServiceError, CommandFailedError, TooLateError, InvocationFailedError) as error:
+    except _FAILURES as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

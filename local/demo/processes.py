@@ -10,7 +10,7 @@ import httpx
 from local.environment import scrubbed
 from local.services.program import Program
 
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 10.0
 
 
 class AgentProcess(Program):
