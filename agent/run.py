@@ -121,6 +121,7 @@ class Agent:
         self._clock = clock
         self._poll_seconds = settings.poll_seconds
         self._mailbox = mailbox
+        self._kept: list[Poller] = []
         if not sources:
             _LOG.warning("no source is enabled; set MQTT_HOST, POSTGRES_DSN or another")
         self.journal = _open_journal(settings, clock, {source.name for source in sources})
@@ -173,6 +174,8 @@ class Agent:
         return arrived
 
     def _tick(self, arrived: list[Poller]) -> None:
+        """Hand results to the journal; what it cannot write is kept, and offered again at the next tick."""
+        arrived = self._kept + arrived
         results = [poller.result for poller in arrived]
         failures = [result for result in results if isinstance(result, Failure)]
         failures += [hanging for poller in self._pollers if (hanging := poller.hanging()) is not None]
@@ -183,10 +186,12 @@ class Agent:
                 [result for result in results if isinstance(result, Seen)],
                 failures,
             )
-            self._page.ticked()
         except JournalFullError as error:
             _LOG.critical("the journal cannot be written, nothing is counted until it can: %s", error)
-            verdicts = {}
+            self._kept = arrived
+            return
+        self._kept = []
+        self._page.ticked()
         for name, verdict in verdicts.items():
             if verdict is Verdict.SOMEONE_ELSE:
                 _LOG.error("source_identity: %s is someone else than at the last look; nothing counted", name)

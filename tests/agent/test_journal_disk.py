@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -14,6 +15,11 @@ from agent import journal_file
 from agent.hour import Hour
 from agent.journal_file import JournalError, JournalFile, JournalFullError, open_read_only
 from agent.journal_rows import Frozen
+from agent.observation import Observation
+from agent.poller import Poller
+from agent.poller import look as look_at
+from agent.run import Agent
+from agent.settings import Settings
 from tests.agent.world import MEGABYTE, REPORTER, REQUESTS, Counters, Instance, Machine
 
 
@@ -57,10 +63,60 @@ def test_a_tick_that_cannot_be_written_moves_no_last_value_and_the_next_recovers
     assert ("disk_full",) == report.sources["agent"].flags
 
 
+class OneLook:
+    """A source whose last observation before its end cannot be had again."""
+
+    name = "http"
+    metrics = frozenset({REQUESTS.metric})
+    valid_for_seconds = 45
+
+    def __init__(self, machine: Machine) -> None:
+        self.source = Counters(machine, tells_start=True)
+
+    def collect(self) -> Observation:
+        return self.source.observe()
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+def test_an_observation_that_could_not_be_written_is_offered_again(path: Path, unlimited: None) -> None:
+    """After a restart of the source, nobody else knows what it counted before."""
+    machine = Machine()
+    one = OneLook(machine)
+    settings = Settings(customer_id="cust_1", journal_path=path, health_address=None, poll_seconds=1)
+    mailbox: SimpleQueue[Poller | None] = SimpleQueue()
+    agent = Agent(settings, machine, [one], mailbox)
+    (poller,) = agent._pollers
+
+    def look() -> None:
+        machine.wait(1)
+        poller.result = look_at(one)
+        agent._tick([poller])
+
+    look()
+    one.source.grow(13)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+    look()
+    machine.wait(1)
+    agent._tick([])
+    assert poller.result is not None
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    machine.wait(1)
+    agent._tick([])
+    assert poller.result is None
+    one.source.restart()
+    one.source.grow(4)
+    look()
+    assert 17 == agent.journal.look()[0].hour.counters["http_requests"]
+    agent.journal.close()
+
+
 def test_the_database_does_not_grow_beyond_its_bound_and_delivering_makes_room(path: Path) -> None:
     machine = Machine()
     source = Counters(machine)
-    with Instance(path, machine, max_bytes=MEGABYTE // 4) as instance:
+    with Instance(path, machine, max_bytes=MEGABYTE // 4, longest_tick=3600) as instance:
         instance.learn_the_time()
         instance.look(source.observe())
         failed = False
