@@ -11,7 +11,7 @@ import stripe
 import typer
 
 from metering.catalog import CatalogError
-from ops.commands import billing, customers, fleet, instances, plans, portal, replay, subscriptions
+from ops.commands import billing, customers, fleet, instances, plans, portal, replay, simulate, subscriptions
 from ops.commands import stripe as stripe_commands
 from ops.errors import OperatorError
 
@@ -29,6 +29,7 @@ plans.add_to(customers.app)
 subscriptions.add_to(customers.app)
 billing.add_to(app)
 fleet.add_to(app)
+simulate.add_to(app)
 portal.add_to(app)
 app.command("replay", epilog="Example: ops replay cust_8f2c --from 2026-11-01 --to 2026-11-08 --dry-run")(
     replay.replay

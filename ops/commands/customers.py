@@ -1,12 +1,13 @@
 """``ops customers``: customers and their subscriptions."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from metering.accounts import Customer, Status
-from metering.catalog import builtin_catalog
+from metering.catalog import Override, builtin_catalog
 from metering.contract import format_instant
 from metering.tables.customers import Account
 from ops.customers import add_customer, is_same_request, subscribe
@@ -114,7 +115,12 @@ def show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> N
         )
         return
     profile = account.customer.model_dump(mode="json", exclude_none=True)
-    print_rows(profile.items(), ("field", "value"), as_json=False, title=customer_id)
+    if account.customer.override == Override():
+        del profile["override"]
+    shown = [
+        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in profile.items()
+    ]
+    print_rows(shown, ("field", "value"), as_json=False, title=customer_id)
     print_rows(
         [(one.instance_id, len(one.digests)) for one in account.instances],
         ("instance", "keys"),

@@ -1,0 +1,83 @@
+"""``ops simulate``: the same usage under another plan or a draft catalogue."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metering.catalog import CatalogError, builtin_catalog, parse_catalog
+from metering.contract import format_instant
+from ops.deployment import Deployment
+from ops.errors import WrongInputError
+from ops.options import AsJson, OneCustomer, Stack, messages, print_json, print_rows, progress, wrong_input
+from ops.periods import chosen_period
+from ops.simulate import Simulated
+from ops.simulate import simulate as simulate_one
+
+_COLUMNS = ("customer_id", "period", "plan", "total", "other_plan", "other_total", "difference")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the command into the command line."""
+    app.command("simulate", epilog="Example: ops simulate --catalog draft.toml")(simulate)
+
+
+def simulate(
+    customer_id: OneCustomer = None,
+    *,
+    stack: Stack,
+    plan: Annotated[
+        str, typer.Option(help="The plan to try; each customer's own, in its newest version, unless given.")
+    ] = "",
+    catalog: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="A draft of the catalogue, as TOML.")
+    ] = None,
+    period: Annotated[
+        str, typer.Option(help="The start of a period, or its day; the present period unless given.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what the usage to date would cost on another plan or under a draft catalogue; changes nothing."""
+    if period and customer_id is None:
+        raise WrongInputError("--period needs a CUSTOMER: periods differ from one to the next")
+    charged, now, deployment = builtin_catalog(), datetime.now(UTC), Deployment(stack)
+    with wrong_input():
+        draft = parse_catalog(catalog.read_text(encoding="utf-8"), "--catalog") if catalog else charged
+        if plan:
+            draft.newest(plan)
+    found: list[Simulated] = []
+    for name in progress([customer_id] if customer_id else sorted(deployment.fleet()), "customers"):
+        account = deployment.account(name)
+        billing = chosen_period(account, period) if period else None
+        try:
+            one = simulate_one(account, deployment.hours, charged, draft, plan or None, now, billing)
+        except CatalogError as error:
+            messages.print(f"{name}: {error}")
+            continue
+        if one is not None:
+            found.append(one)
+    _print(found, as_json=as_json)
+
+
+def _print(found: list[Simulated], *, as_json: bool) -> None:
+    rows = [
+        (
+            one.customer_id,
+            format_instant(one.period_start),
+            one.plan,
+            f"{one.total:.2f}",
+            one.other_plan,
+            f"{one.other_total:.2f}",
+            f"{one.difference:+.2f}",
+        )
+        for one in found
+    ]
+    difference = f"{sum((one.difference for one in found), Decimal(0)):+.2f}"
+    if as_json:
+        print_json(
+            {"customers": [dict(zip(_COLUMNS, row, strict=True)) for row in rows], "difference": difference}
+        )
+    else:
+        print_rows(rows, _COLUMNS, as_json=False, title=f"together {difference}")
