@@ -28,8 +28,9 @@ from pydantic import (
     model_validator,
 )
 
+from metering.contract import Id
+
 UNLICENSED = "unlicensed"
-_ID = r"^[A-Za-z0-9_-]{1,40}$"
 
 
 class _Section(BaseModel):
@@ -103,8 +104,8 @@ class Settings(_Section):
     ``health_address`` is ``host:port``, or None for no health page.
     """
 
-    customer_id: Annotated[str, Field(pattern=_ID)] = UNLICENSED
-    instance_id: Annotated[str, Field(pattern=_ID)] = "default"
+    customer_id: Id = UNLICENSED
+    instance_id: Id = "default"
     billing_api_url: str | None = None
     instance_key: SecretStr | None = None
     billing_ca_file: Path | None = None

@@ -23,7 +23,8 @@ type Canned = tuple[int, dict[str, str], bytes]
 class Service:
     """A billing service for one instance; ``now`` tells its time.
 
-    ``canned`` are answers given to the next reports instead of the real ones; ``requests`` are the bodies as
+    ``canned`` are answers given to the next reports instead of the real ones, ``canned_whoami`` the one to
+    every whoami; ``requests`` are the bodies as
     they came, ``stored`` the reports by hour and journal.
     """
 
@@ -32,6 +33,7 @@ class Service:
         self.customer_id, self.instance_id = "cust_1", "default"
         self.report_every_seconds: int | None = None
         self.canned: list[Canned] = []
+        self.canned_whoami: Canned | None = None
         self.refuse_hours: set[datetime] = set()
         self.requests: list[bytes] = []
         self.whoamis = 0
@@ -85,6 +87,8 @@ class Service:
 
     def _whoami(self) -> Canned:
         self.whoamis += 1
+        if self.canned_whoami is not None:
+            return self.canned_whoami
         said: dict[str, Any] = {"customer_id": self.customer_id, "instance_id": self.instance_id}
         if self.report_every_seconds is not None:
             said["report_every_seconds"] = self.report_every_seconds

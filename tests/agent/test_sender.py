@@ -248,6 +248,15 @@ def test_the_service_changes_the_distance_of_reports(rig: Rig, service: Service)
     assert before + 2 == len(service.requests)
 
 
+def test_a_service_that_tells_no_distance_leaves_the_agents_own(rig: Rig, service: Service) -> None:
+    """An answer may carry `report_every_seconds`, null or absent; neither keeps a report from delivery."""
+    said = {"customer_id": "cust_1", "instance_id": "default", "report_every_seconds": None}
+    service.canned_whoami = service.answer(200, said)
+    service.report_every_seconds = None
+    rig.talk()
+    assert (EVERY, 7) == (rig.sender.report_every_seconds, service.billed())
+
+
 @pytest.mark.parametrize("seconds", [0, 59, 3601, -5])
 def test_a_distance_outside_the_contract_is_not_adopted(rig: Rig, service: Service, seconds: int) -> None:
     service.report_every_seconds = seconds

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.settings import SettingsError, load
+from agent.settings import Settings, SettingsError, load
+from metering.contract import ID_PATTERN
 
 LICENSED = {
     "CUSTOMER_ID": "cust_1",
@@ -91,6 +92,13 @@ def test_secrets_are_not_shown() -> None:
     shown = repr(load(LICENSED | {"POSTGRES_DSN": "postgresql://u:pa55@h/d"}))
     assert "secret-key" not in shown
     assert "pa55" not in shown
+
+
+def test_ids_are_the_contracts() -> None:
+    """One pattern for both sides: an id that the service refuses keeps the agent from starting."""
+    for name in ("customer_id", "instance_id"):
+        (constraint,) = Settings.model_fields[name].metadata
+        assert ID_PATTERN == constraint.pattern
 
 
 def test_a_key_never_travels_in_clear_beyond_this_machine() -> None:
