@@ -4,10 +4,12 @@ Only levels, no totals, so it need not tell who it is. Source: design page "agen
 """
 
 import logging
+import re
 from collections.abc import Callable
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
 from agent.observation import Moment, Observation, SourceError
 from agent.settings import PostgresSettings
@@ -21,8 +23,21 @@ _TOTAL_QUERY = "SELECT count(*) FROM devices"
 
 _CONNECT_SECONDS = 5
 _VALID_FOR_SECONDS = 45
-# libpq hands over no error code for a refused connection, only the server's text. One that speaks another
-# language is "unreachable" then, with its own words as the detail.
+# libpq hands over no error code for a failed connection, only text, which may quote the connection string:
+# of it, the server's own words are shown, or one of these causes. A server that speaks another language is
+# "unreachable", whatever it says.
+_SERVERS_WORDS = re.compile(r"FATAL: +(.+)")
+_CAUSES = (
+    "Connection refused",
+    "timeout expired",
+    "could not translate host name",
+    "No such file or directory",
+    "No route to host",
+    "Network is unreachable",
+    "server closed the connection unexpectedly",
+    "certificate verify failed",
+    "SSL",
+)
 _DENIALS = (
     "authentication failed",
     "permission denied",
@@ -99,10 +114,15 @@ class PostgresCollector:
                 connect_timeout=_CONNECT_SECONDS,
                 application_name="usage-agent",
             )
+        except psycopg.ProgrammingError:
+            raise SourceError("unreachable", "POSTGRES_DSN cannot be read by libpq") from None
         except psycopg.Error as error:
-            text = _sentence(error)
-            denied = any(sign in text for sign in _DENIALS)
-            raise SourceError("denied" if denied else "unreachable", text) from error
+            words = _SERVERS_WORDS.search(str(error))
+            if words is not None:
+                denied = any(sign in words[1] for sign in _DENIALS)
+                raise SourceError("denied" if denied else "unreachable", words[1]) from error
+            cause = next((cause for cause in _CAUSES if cause in str(error)), "no connection")
+            raise SourceError("unreachable", f"{self._place()}: {cause}") from error
         try:
             connection.execute("SET default_transaction_read_only = on")
             connection.execute(
@@ -114,6 +134,12 @@ class PostgresCollector:
             raise SourceError("unreachable", _sentence(error)) from error
         self._connection = connection
         return connection
+
+    def _place(self) -> str:
+        """Host, port and database as the connection string names them, and nothing else of it."""
+        parts = conninfo_to_dict(self._settings.dsn.get_secret_value())
+        named = {"host": "default host", "port": "5432", "dbname": "default database"} | parts
+        return f"{named['host']}:{named['port']}/{named['dbname']}"
 
     def _complain(self, flags: frozenset[str], failures: dict[str, tuple[str, str]]) -> None:
         # Flags carry no text, so the log does: once, until the failures change.

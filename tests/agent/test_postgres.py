@@ -147,6 +147,27 @@ def test_a_wrong_password_is_denied_and_not_repeated(server: PostgreSQL, read: R
     assert "guessed" not in str(failure.value)
 
 
+def test_a_server_that_is_not_there_is_told_by_its_place_alone(read: Read) -> None:
+    """The detail goes into the report and onto the health page: host, port, database, and the cause."""
+    collector = read("host=127.0.0.1 port=9 user=agent password=geheim dbname=platform")
+
+    with pytest.raises(SourceError) as failure:
+        collector.collect()
+
+    assert failure.value.status == "unreachable"
+    assert str(failure.value) == "127.0.0.1:9/platform: Connection refused"
+
+
+def test_a_connection_string_that_libpq_refuses_is_not_repeated(read: Read) -> None:
+    """Libpq's complaint about an option quotes its value."""
+    collector = read("host=127.0.0.1 port=9 sslmode=geheim")
+
+    with pytest.raises(SourceError) as failure:
+        collector.collect()
+
+    assert "geheim" not in str(failure.value)
+
+
 def test_the_session_cannot_write(platform: str, read: Read) -> None:
     """A query from the settings that would change the platform's data is refused by the server."""
     collector = read(platform, devices_total_query="DELETE FROM devices RETURNING 1")

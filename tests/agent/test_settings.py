@@ -94,6 +94,24 @@ def test_secrets_are_not_shown() -> None:
     assert "pa55" not in shown
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "host=db password=my geheim",
+        "postgresql://agent:my@geheim@db/platform",
+        "postgresql://agent:my/geheim@db/platform",
+        "host=db port=geheim",
+        "geheim",
+    ],
+)
+def test_a_connection_string_that_cannot_be_read_is_named_without_its_content(dsn: str) -> None:
+    """What libpq takes for a host or an option may be a part of the password."""
+    (problem,) = problems({"POSTGRES_DSN": dsn})
+    assert problem.startswith("POSTGRES_DSN: ")
+    assert "geheim" not in problem
+    assert "percent-encode" in problem
+
+
 def test_ids_are_the_contracts() -> None:
     """One pattern for both sides: an id that the service refuses keeps the agent from starting."""
     for name in ("customer_id", "instance_id"):
