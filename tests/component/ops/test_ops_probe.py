@@ -5,9 +5,13 @@ import json
 from ops.probe import CHECKS
 from tests.component.ops.desk import Desk
 
+HOLD_S = 0.1
+"""How long Stripe is busy with an event here: long enough that some of several at once meet."""
+
 
 def test_every_assumption_holds_at_the_simulator(desk: Desk) -> None:
     """The simulator does what we assume of Stripe, every check of it, and the account is left tidy."""
+    desk.settings(hold_s=HOLD_S)
     rows = desk.good("stripe", "probe", "--json", "--wait", "0").json
 
     assert [check.assumption for check in CHECKS] == [row["assumption"] for row in rows]
@@ -19,7 +23,7 @@ def test_every_assumption_holds_at_the_simulator(desk: Desk) -> None:
 
 def test_an_assumption_that_fails_is_shown(desk: Desk) -> None:
     """A Stripe that refuses at once what we think it reports later fails the check, with what was seen."""
-    desk.settings(asynchronous=[])
+    desk.settings(asynchronous=[], hold_s=HOLD_S)
     result = desk.run("stripe", "probe", "--json", "--wait", "0")
 
     failed = {row["assumption"]: row["seen"] for row in json.loads(result.out) if row["verdict"] != "holds"}
@@ -34,7 +38,7 @@ def test_an_assumption_that_fails_is_shown(desk: Desk) -> None:
 
 def test_what_is_not_counted_in_time_is_unclear(desk: Desk) -> None:
     """Usage that Stripe does not count in time makes a check unclear, and that is no failure."""
-    desk.settings(aggregation_delay_s=600)
+    desk.settings(aggregation_delay_s=600, hold_s=HOLD_S)
     rows = desk.good("stripe", "probe", "--json", "--wait", "0").json
 
     unclear = [row["assumption"] for row in rows if row["verdict"] == "unclear"]
