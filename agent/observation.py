@@ -71,6 +71,17 @@ class Observation:
     own: Mapping[Series, int] = field(default_factory=dict)
 
 
+SHORTEST_VALIDITY_SECONDS = 45
+
+
+def valid_for(interval_seconds: int) -> int:
+    """How long a level may be held that is read every so many seconds: three intervals, at least 45 s.
+
+    Both are in seconds. Below three, one look that fails or comes late would leave time unbilled.
+    """
+    return max(SHORTEST_VALIDITY_SECONDS, 3 * interval_seconds)
+
+
 class SourceError(Exception):
     """A source could not be read; ``status`` goes into the report, the text beside it as its detail."""
 
@@ -83,7 +94,8 @@ class Collector(Protocol):
     """One source: `name` as in the report's ``sources``, and one method to read it.
 
     ``metrics`` are the names it may fill (two collectors with one name in common are a start-up error);
-    ``valid_for_seconds`` is how long a gauge may be held without a new value.
+    ``valid_for_seconds`` is how long a gauge may be held without a new value (`valid_for` its interval); it
+    is asked for after each look.
     """
 
     name: str

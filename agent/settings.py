@@ -7,7 +7,7 @@ by its settings being present. Source: design page "agent", section "Configurati
 The TOML file has the same names in lower case: the agent's own at the top, those of a source in its table
 (``[mosquitto]``, ``[postgres]``). A source that is not part of this package is a table
 ``[source.<name>]`` whose ``factory`` names a callable ``"package.module:callable"``; it is called with the
-rest of that table and the clock and returns a `Collector`.
+rest of that table, the clock and ``poll_seconds``, and returns a `Collector`.
 """
 
 import tomllib

@@ -15,7 +15,8 @@ _SOURCES: dict[str, str] = {
     "mosquitto": "agent.collectors.mosquitto:MosquittoCollector",
     "postgres": "agent.collectors.postgres:PostgresCollector",
 }
-"""Section of the settings → the collector that takes it and the clock."""
+"""Section of the settings → the collector that takes it, the clock, and the distance of two looks."""
+type _Factory = Callable[[Any, Callable[[], Moment], int], Collector]
 
 
 class TwoSourcesError(ValueError):
@@ -39,18 +40,21 @@ def enabled(settings: Settings, now: Callable[[], Moment]) -> list[Collector]:
         A ``factory`` of the settings does not exist.
     """
     collectors: list[Collector] = [
-        _load(factory)(section, now)
+        _load(factory)(section, now, settings.poll_seconds)
         for name, factory in _SOURCES.items()
         if (section := getattr(settings, name)) is not None
     ]
-    collectors += [_load(plugin.factory)(plugin.options(), now) for plugin in settings.source.values()]
+    collectors += [
+        _load(plugin.factory)(plugin.options(), now, settings.poll_seconds)
+        for plugin in settings.source.values()
+    ]
     _refuse_overlaps(collectors)
     return collectors
 
 
-def _load(factory: str) -> Callable[[Any, Callable[[], Moment]], Collector]:
+def _load(factory: str) -> _Factory:
     module, _, name = factory.partition(":")
-    made: Callable[[Any, Callable[[], Moment]], Collector] = getattr(import_module(module), name)
+    made: _Factory = getattr(import_module(module), name)
     return made
 
 

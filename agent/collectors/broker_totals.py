@@ -26,6 +26,8 @@ from agent.observation import Identity, Moment, Observation, Series
 
 PREFIX = "$SYS/broker/"
 UPTIME = "uptime"
+LONGEST_PACE_SECONDS = 300
+"""Beyond it a level is not held for three rounds: longer than any interval that the settings allow."""
 
 _LOWER_BOUND_BEFORE = (2, 0, 15)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
@@ -103,6 +105,8 @@ class BrokerTotals:
         self._last: _Life | None = None
         self._now: _Life | None = None
         self._handed: dict[str, int] = {}
+        self._uptime: int | None = None
+        self._pace = 0
 
     def begin(self) -> None:
         """A new connection: nothing received on an older one counts as known."""
@@ -111,6 +115,7 @@ class BrokerTotals:
         self._totals.clear()
         self._connected = None
         self._version = None
+        self._uptime = None
         self._last, self._now = self._now or self._last, None
 
     def exchanged(self, sent: int, answered: int) -> None:
@@ -133,8 +138,7 @@ class BrokerTotals:
             found = _VERSION.search(payload.decode(errors="replace"))
             self._version = tuple(map(int, found.groups())) if found else None
         elif name == UPTIME:
-            if not retained:
-                self._lives(_Life(_whole(topic, payload, _SECONDS), at))
+            self._paces(_whole(topic, payload, _SECONDS), at, retained=retained)
         elif name == CONNECTED:
             self._connected = _whole(topic, payload)
         elif name in METRICS:
@@ -144,6 +148,11 @@ class BrokerTotals:
     def live(self) -> Moment | None:
         """When this connection's last live uptime arrived; None before the first."""
         return None if self._now is None else self._now.at
+
+    @property
+    def pace_seconds(self) -> int:
+        """The distance of the last two rounds, at most `LONGEST_PACE_SECONDS`; 0 before a second one."""
+        return self._pace
 
     def observation(self) -> Observation | None:
         """What is known now; None until this connection has brought a live uptime."""
@@ -158,6 +167,14 @@ class BrokerTotals:
             flags=frozenset({"lower_bound"}) if self._misses_messages() else frozenset(),
             own={Series(METRICS[name]): _part(name, self._earlier + self._own) for name in self._totals},
         )
+
+    def _paces(self, uptime: int, at: Moment, *, retained: bool) -> None:
+        # The retained one is the last round's: with the first live one it tells the pace already.
+        if self._uptime is not None and uptime > self._uptime:
+            self._pace = min(uptime - self._uptime, LONGEST_PACE_SECONDS)
+        self._uptime = uptime
+        if not retained:
+            self._lives(_Life(uptime, at))
 
     def _lives(self, now: _Life) -> None:
         if self._now is None and self._last is not None and not _same_life(self._last, now):

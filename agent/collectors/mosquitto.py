@@ -35,12 +35,10 @@ from agent.collectors.mqtt_packets import (
     suback_size,
     subscribe_size,
 )
-from agent.observation import Moment, Observation, SourceError
+from agent.observation import Moment, Observation, SourceError, valid_for
 from agent.settings import MosquittoSettings
 
 _NS = 1_000_000_000
-# Three polls of 15 s; mosquitto's own default is a round every 11 s.
-_STALE_AFTER_SECONDS = 45
 # A first look waits for one round of a broker with default settings.
 _PATIENCE_SECONDS = 12.0
 # A round is written in one turn of the broker's loop; after this pause it has arrived.
@@ -60,8 +58,11 @@ class MosquittoCollector:
         where the broker is and who asks.
     now:
         the machine's own clocks.
+    poll_seconds:
+        how often `collect` is called.
     stale_after_seconds:
-        without a live uptime for so long, the broker counts as unread.
+        without a live uptime for so long, the broker counts as unread; three intervals unless given. A broker
+        with a slower pace of its own (``sys_interval``) gets three of its rounds.
     patience_seconds:
         how long one `collect` waits for a connection and its first round.
     """
@@ -70,17 +71,17 @@ class MosquittoCollector:
         self,
         settings: MosquittoSettings,
         now: Callable[[], Moment],
+        poll_seconds: int,
         *,
-        stale_after_seconds: int = _STALE_AFTER_SECONDS,
+        stale_after_seconds: int | None = None,
         patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self.name = "mqtt"
         self.metrics = frozenset({*METRICS.values(), "mqtt_connections"})
-        self.valid_for_seconds = stale_after_seconds
         self._settings = settings
         self._now = now
         self._patience_ns = round(patience_seconds * _NS)
-        self._stale_ns = stale_after_seconds * _NS
+        self._stale_after_seconds = stale_after_seconds or valid_for(poll_seconds)
         self._changed = threading.Condition()
         self._totals = BrokerTotals()
         self._ended: deque[Observation] = deque(maxlen=_ENDED_KEPT)
@@ -90,6 +91,11 @@ class MosquittoCollector:
         self._collected: Moment | None = None
         self._client_id = f"usage-agent-{uuid.uuid4().hex[:8]}"
         self._client: Client | None = None
+
+    @property
+    def valid_for_seconds(self) -> int:
+        """How long a level may be held, and the broker may be silent: three polls, or three of its rounds."""
+        return max(self._stale_after_seconds, 3 * self._totals.pace_seconds)
 
     def collect(self) -> Observation:
         """The last complete round, at its uptime's arrival; the same again while there is no newer one.
@@ -135,7 +141,7 @@ class MosquittoCollector:
         live = self._totals.live
         if live is None or awake - self._heard_ns < _ROUND_GAP_SECONDS * _NS:
             return None
-        if awake - live.awake_ns > self._stale_ns:
+        if awake - live.awake_ns > self.valid_for_seconds * _NS:
             raise SourceError(*self._nothing_yet())
         return self._totals.observation()
 
@@ -145,10 +151,10 @@ class MosquittoCollector:
             return "unreachable", f"no answer from {where}"
         last = self._totals.live
         since = self._subscribed_ns if last is None else last.awake_ns
-        if self._now().awake_ns - since <= self._stale_ns:
+        if self._now().awake_ns - since <= self.valid_for_seconds * _NS:
             return "waiting", f"connected to {where}, the first live uptime is still to come"
         return "stale", (
-            f"connected to {where}, but no live $SYS/broker/uptime for {self._stale_ns // _NS} s: "
+            f"connected to {where}, but no live $SYS/broker/uptime for {self.valid_for_seconds} s: "
             "an access list hides it, or sys_interval is 0 or too long"
         )
 

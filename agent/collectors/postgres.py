@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from agent.observation import Moment, Observation, SourceError
+from agent.observation import Moment, Observation, SourceError, valid_for
 from agent.settings import PostgresSettings
 
 _SIZE_QUERY = "SELECT pg_database_size(current_database())"
@@ -22,7 +22,6 @@ _ACTIVE_QUERY = "SELECT count(*) FROM devices WHERE is_active"
 _TOTAL_QUERY = "SELECT count(*) FROM devices"
 
 _CONNECT_SECONDS = 5
-_VALID_FOR_SECONDS = 45
 # libpq hands over no error code for a failed connection, only text, which may quote the connection string:
 # of it, the server's own words are shown, or one of these causes. A server that speaks another language is
 # "unreachable", whatever it says.
@@ -56,9 +55,9 @@ class PostgresCollector:
     ``timeout`` or ``failed``. Only when nothing could be read is the source itself in error.
     """
 
-    def __init__(self, settings: PostgresSettings, now: Callable[[], Moment]) -> None:
+    def __init__(self, settings: PostgresSettings, now: Callable[[], Moment], poll_seconds: int) -> None:
         self.name = "postgres"
-        self.valid_for_seconds = _VALID_FOR_SECONDS
+        self.valid_for_seconds = valid_for(poll_seconds)
         self._settings = settings
         self._now = now
         self._queries = {

@@ -55,7 +55,11 @@ def watch(moment: Callable[[], Moment]) -> Iterator[Watch]:
     made: list[MosquittoCollector] = []
 
     def make(
-        broker: Mosquitto, *, patience_seconds: float = 12.0, stale_after_seconds: int = 45, **other: object
+        broker: Mosquitto,
+        *,
+        patience_seconds: float = 12.0,
+        stale_after_seconds: int | None = None,
+        **other: object,
     ) -> MosquittoCollector:
         settings = MosquittoSettings.model_validate(
             {
@@ -68,7 +72,11 @@ def watch(moment: Callable[[], Moment]) -> Iterator[Watch]:
         )
         made.append(
             MosquittoCollector(
-                settings, moment, patience_seconds=patience_seconds, stale_after_seconds=stale_after_seconds
+                settings,
+                moment,
+                1,
+                patience_seconds=patience_seconds,
+                stale_after_seconds=stale_after_seconds,
             )
         )
         return made[-1]

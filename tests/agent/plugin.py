@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.observation import Identity, Moment, Observation, Series, SourceError, valid_for
 
 REQUESTS = "http_requests"
 
@@ -16,9 +16,9 @@ class FileCounter:
 
     name = "counter"
     metrics = frozenset({REQUESTS, "active_devices"})
-    valid_for_seconds = 30
 
-    def __init__(self, options: Mapping[str, Any], now: Callable[[], Moment]) -> None:
+    def __init__(self, options: Mapping[str, Any], now: Callable[[], Moment], poll_seconds: int) -> None:
+        self.valid_for_seconds = valid_for(poll_seconds)
         self._path = Path(options["path"])
         self._now = now
 

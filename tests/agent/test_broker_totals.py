@@ -116,6 +116,19 @@ def test_the_version_tells_whether_received_messages_are_a_lower_bound(version: 
     assert flags == seen.flags
 
 
+@pytest.mark.parametrize(("uptimes", "pace"), [((100, 161), 61), ((100, 161, 172), 11), ((9, 5000), 300)])
+def test_the_pace_is_the_distance_of_the_last_two_rounds(uptimes: tuple[int, ...], pace: int) -> None:
+    """The retained uptime is a round's, too: a slow broker's pace is known with the first live one."""
+    totals = BrokerTotals()
+    retained, *live = uptimes
+    tell(totals, retained, retained=True, uptime=f"{retained} seconds")
+    assert totals.pace_seconds == 0
+    for uptime in live:
+        tell(totals, uptime, uptime=f"{uptime} seconds")
+
+    assert pace == totals.pace_seconds
+
+
 @pytest.mark.parametrize("payload", ["1.5", "-1", "", "many"])
 def test_a_total_that_is_no_whole_number_is_refused(payload: str) -> None:
     """Another broker's topics are not read as mosquitto's; the bytes they took are counted all the same."""

@@ -263,6 +263,17 @@ def test_an_access_list_that_hides_the_totals_raises_the_alarm(
         collector.collect()
 
 
+def test_a_level_is_held_for_three_rounds_of_a_slow_broker(
+    broker: Mosquitto, watch: Watch, next_round: Round
+) -> None:
+    """Observations happen at the broker's pace: here 2 s, slower than the look's interval is made to be."""
+    collector = watch(broker, stale_after_seconds=1)
+    assert collector.valid_for_seconds == 1
+    next_round(collector)
+
+    assert collector.valid_for_seconds in {6, 9}
+
+
 def test_a_broker_that_falls_silent_is_stale(
     broker: Mosquitto, watch: Watch, next_round: Round, until: Until
 ) -> None:

@@ -21,7 +21,7 @@ def read(moment: Callable[[], Moment]) -> Iterator[Read]:
     made: list[PostgresCollector] = []
 
     def make(dsn: str, **other: object) -> PostgresCollector:
-        made.append(PostgresCollector(PostgresSettings.model_validate({"dsn": dsn} | other), moment))
+        made.append(PostgresCollector(PostgresSettings.model_validate({"dsn": dsn} | other), moment, 15))
         return made[-1]
 
     yield make

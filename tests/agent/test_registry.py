@@ -3,21 +3,22 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from agent.collectors import TwoSourcesError, enabled
-from agent.observation import Collector, Moment, Observation
+from agent.observation import Collector, Moment, Observation, valid_for
 from agent.settings import Settings
 from local.environment import scrubbed
+from tests.agent.world import NOON, Instance, Machine
 
 
 class Plugin:
     """A source from outside the package: tells back the options it was made with."""
 
-    valid_for_seconds = 45
-
-    def __init__(self, options: dict[str, str], now: Callable[[], Moment]) -> None:
+    def __init__(self, options: dict[str, str], now: Callable[[], Moment], poll_seconds: int) -> None:
+        self.valid_for_seconds = valid_for(poll_seconds)
         self.name = options["name"]
         self.metrics = frozenset({options["metric"]})
         self._now = now
@@ -74,6 +75,30 @@ def test_a_source_of_another_package_is_made_by_its_factory(moment: Callable[[],
     made: list[Collector] = enabled(settings(source={"lamps": plugin("lamps", "lamps_lit")}), moment)
 
     assert made[0].collect().gauges == {"lamps_lit": 1}
+
+
+@pytest.mark.parametrize("poll", [1, 15, 60, 300])
+def test_a_level_fills_its_hour_at_every_distance_of_looks(
+    moment: Callable[[], Moment], tmp_path: Path, poll: int
+) -> None:
+    """10 devices seen every `poll` seconds for an hour are 36,000 device-seconds in 3,600 s."""
+    both = settings(poll_seconds=poll, mosquitto={"host": "127.0.0.1"}, postgres={"dsn": "host=127.0.0.1"})
+    machine = Machine(NOON)
+    for collector in enabled(both, moment):
+        held = Instance(
+            tmp_path / collector.name,
+            machine.twin(),
+            valid_for=collector.valid_for_seconds,
+            longest_tick=3 * poll + 10,
+        )
+        with held as instance:
+            instance.learn_the_time()
+            for _ in range(0, 3600, max(poll, 15)):
+                instance.look(Observation(instance.machine.moment(), None, gauges={"active_devices": 10}))
+                instance.machine.wait(max(poll, 15))
+            instance.look()
+            gauge = instance.drain()[0].gauges["active_devices"]
+        assert (36_000, 3_600) == (gauge.integral, gauge.seconds)
 
 
 @pytest.mark.parametrize(("name", "metric"), [("lamps", "postgres_rows"), ("postgres", "lamps_lit")])
