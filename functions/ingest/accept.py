@@ -34,7 +34,8 @@ def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, mar
     """Store a report and mark its hour dirty.
 
     The order matters: a marker written first could be cleared before its report lands. The marker is
-    touched for a repeated report too, because a first attempt may have died between the two steps.
+    touched for a repeated or conflicting report too, because a first attempt may have died between the two
+    steps.
 
     Raises
     ------
@@ -49,6 +50,7 @@ def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, mar
         raise ApiError(403, "forbidden", "this key is not for that instance")
     check_window(report.window_start, now)
     stored = reports.put(report)
+    markers.touch_dirty(report.customer_id, report.window_start)
     if stored.outcome is Outcome.CONFLICT:
         raise ApiError(
             409,
@@ -57,7 +59,6 @@ def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, mar
             revision=stored.revision,
             digest=stored.digest,
         )
-    markers.touch_dirty(report.customer_id, report.window_start)
     return Accepted(report, stored)
 
 

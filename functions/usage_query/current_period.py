@@ -93,7 +93,10 @@ def current_period(
 
 
 def instance_states(known: Iterable[str], recent: Iterable[Report], now: datetime) -> list[InstanceState]:
-    """Tell each instance's newest report; one without a report for three hours is silent."""
+    """Tell each instance's newest report; one that has reported, but not for three hours, is silent.
+
+    One that never reported is not: it has not begun.
+    """
     newest: dict[str, datetime] = {}
     for report in recent:
         seen = newest.get(report.instance_id, report.observed_until)
@@ -102,7 +105,7 @@ def instance_states(known: Iterable[str], recent: Iterable[Report], now: datetim
         InstanceState(
             id=instance,
             last_report_at=newest.get(instance),
-            silent=instance not in newest or newest[instance] < now - SILENT_AFTER,
+            silent=instance in newest and newest[instance] < now - SILENT_AFTER,
         )
         for instance in sorted({*known, *newest})
     ]

@@ -12,7 +12,7 @@ from metering.answers import CurrentPeriod
 from metering.catalog import builtin_catalog
 from metering.contract import Pace, WhoAmI, canonical_json
 from metering.observability import count, logger, metrics
-from metering.periods import HOUR, hour_of
+from metering.periods import hour_of
 from metering.settings import Settings, read_settings
 from metering.tables.alerts import Alerts
 from metering.tables.client import dynamodb
@@ -31,7 +31,7 @@ from metering.web import (
 )
 from usage_query.alerts import alerts_of
 from usage_query.current_period import current_period, instance_states
-from usage_query.live import live_hours
+from usage_query.live import live_hours, newest_reports
 
 
 class QuerySettings(Settings):
@@ -99,8 +99,9 @@ def _current_period(event: dict[str, Any], customer_id: str, now: datetime) -> d
     if billing is None:
         raise ApiError(404, "no_period", "the customer's first billing period has not begun")
     live = live_hours(customer_id, billing.span, now, MARKERS, HOURS, REPORTS)
-    recent = REPORTS.between(customer_id, hour_of(now) - SILENT_AFTER, now + HOUR)
-    states = instance_states((i.instance_id for i in account.instances if i.digests), recent, now)
+    instances = [instance.instance_id for instance in account.instances if instance.digests]
+    newest = newest_reports(customer_id, instances, now, SILENT_AFTER, REPORTS)
+    states = instance_states(instances, newest, now)
     told = (stored.alert for stored in ALERTS.since(customer_id, billing.start))
     answer = current_period(
         customer_id,

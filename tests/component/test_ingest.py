@@ -288,3 +288,10 @@ def test_a_wrong_pace_fails_at_start(service: Service, monkeypatch: pytest.Monke
     monkeypatch.setenv("REPORT_EVERY_SECONDS", pace)
     with pytest.raises(SettingsError, match="REPORT_EVERY_SECONDS"):
         service.handler("ingest")
+
+
+def test_a_conflict_restores_the_marker_of_what_is_stored(service: Service, body: dict[str, Any]) -> None:
+    """A first attempt that died before its marker is made good even if only a twin knocks afterwards."""
+    service.reports.put(Report.model_validate_json(json.dumps(body)))
+    assert 409 == service.post(body | {"counters": {"http_requests": 43}}).status
+    assert (1, 1) == stored(service)

@@ -206,3 +206,13 @@ def test_hours_in_order(service: Service, last_hour: datetime) -> None:
         if number == 0:
             service.aggregate()
     assert [0, 1, 2] == live(service, start + timedelta(days=2))[0]
+
+
+def test_a_silent_instance_shows_its_last_report(
+    service: Service, customer: Customer, last_hour: datetime
+) -> None:
+    """However long ago it was: that is when it matters."""
+    long_ago = last_hour - 200 * ONE_HOUR
+    service.post(used(long_ago, 42))
+    (instance,) = service.get(PATH).body["instances"]
+    assert (format_instant(long_ago + ONE_HOUR), True) == (instance["last_report_at"], instance["silent"])

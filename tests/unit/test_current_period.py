@@ -176,7 +176,7 @@ def test_elapsed(now: datetime, elapsed: str) -> None:
 
 
 def test_silent_instances() -> None:
-    """An instance without a report for three hours is silent; its newest report counts."""
+    """An instance without a report for three hours is silent; one that never reported has not begun."""
     now = datetime(2026, 11, 22, 17, 0, tzinfo=UTC)
     recent = [
         report(now - 4 * HOUR, instance_id="old", span=(0, 3599)),
@@ -187,6 +187,6 @@ def test_silent_instances() -> None:
     assert [
         InstanceState(id="both", last_report_at=now - timedelta(minutes=59), silent=False),
         InstanceState(id="edge", last_report_at=now - 3 * HOUR, silent=False),
-        InstanceState(id="never", last_report_at=None, silent=True),
+        InstanceState(id="never", last_report_at=None, silent=False),
         InstanceState(id="old", last_report_at=now - 3 * HOUR - timedelta(seconds=1), silent=True),
     ] == instance_states(["never", "both"], recent, now)
