@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from agent.observation import valid_for
 from local.demo.processes import AgentProcess
 from local.demo.waiting import wait_until
 from local.level_log import Bounds, LevelLog
@@ -23,8 +24,9 @@ from local.truth import BrokerLives, BrokerProbe, as_metrics, minus
 POLL_SECONDS = 1
 SEEN_AFTER = timedelta(seconds=2 * POLL_SECONDS + 1)
 """A change is seen at the next look: an interval, and the time that looking and starting late take."""
-HELD_FOR = timedelta(seconds=3 * POLL_SECONDS)
-"""How long a level is held without a new look (design page "agent": three intervals)."""
+HELD_FOR = timedelta(seconds=valid_for(POLL_SECONDS))
+"""How long at most the agent's next run holds a level that the last one had read."""
+_MOMENT = timedelta(milliseconds=1)
 _STEP_SECONDS = 0.05
 # An hour that ends meanwhile goes out with the next report, a minute later.
 _COUNT_SECONDS = 120.0
@@ -61,17 +63,28 @@ class Truth:
 
 @dataclass
 class _Runs:
-    """The spans in which an agent ran: surely from the first look on, perhaps until a level lapsed."""
+    """The spans in which an agent ran, surely and perhaps, and those in which it held the level of a run."""
 
     log_from: datetime
     sure: list[tuple[datetime, datetime]] = field(default_factory=list)
     possible: list[tuple[datetime, datetime]] = field(default_factory=list)
+    held: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def begin(self, looked: datetime) -> None:
+        """A run that has looked at everything; until then it held what the last one had read."""
+        if self.possible:
+            ended = self.possible[-1][1]
+            self.held.append((ended, min(looked, ended + HELD_FOR)))
 
     def bounds(self, log: LevelLog) -> Bounds:
         """Bound what the agent can have counted of a level; it ran only after ``log_from``."""
         least = [log.integral(start, end, SEEN_AFTER).least for start, end in self.sure]
         greatest = [log.integral(start, end, SEEN_AFTER).greatest for start, end in self.possible]
-        return Bounds(sum(least), sum(greatest))
+        held = [
+            log.integral(ended, ended + _MOMENT, SEEN_AFTER).greatest * ((until - ended) // _MOMENT + 1)
+            for ended, until in self.held
+        ]
+        return Bounds(sum(least), sum(greatest) + sum(held))
 
 
 class Story:
@@ -129,6 +142,7 @@ class Story:
         before = datetime.now(UTC)
         self._agent.start()
         self._since = before, datetime.now(UTC)
+        self._runs.begin(self._since[1])
 
     def _kill_agent(self) -> None:
         """Kill the agent while messages flow, as soon as it has committed a round of the broker's totals.
@@ -139,14 +153,13 @@ class Story:
         before = self._counted()
         wait_until(lambda: self._counted() != before, "the agent to commit a round", _COUNT_SECONDS)
         self._agent.kill()
-        self._note_end(killed=True)
+        self._note_end(datetime.now(UTC) - SEEN_AFTER)
 
-    def _note_end(self, *, killed: bool) -> None:
+    def _note_end(self, sure_until: datetime) -> None:
         assert self._since is not None
         started, looked = self._since
-        now = datetime.now(UTC)
-        self._runs.sure.append((looked, now - (SEEN_AFTER if killed else timedelta(0))))
-        self._runs.possible.append((started, now + HELD_FOR + SEEN_AFTER))
+        self._runs.sure.append((looked, sure_until))
+        self._runs.possible.append((started, datetime.now(UTC)))
 
     def _let_flow(self, seconds: float) -> None:
         """Wait until the traffic has made the steps of so many seconds, about twenty a second."""
@@ -163,8 +176,9 @@ class Story:
         wait_until(
             lambda: self._counted() >= expected, f"the agent to count {expected} bytes", _COUNT_SECONDS
         )
-        self._note_end(killed=False)
+        resting = datetime.now(UTC)
         self._agent.stop()
+        self._note_end(resting)
 
     def _probe(self) -> BrokerProbe:
         return BrokerProbe(self._broker.port, self._broker.username, self._broker.password)
