@@ -7,7 +7,7 @@ call; each call is whole. Source: design page "agent", section "Journal".
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from agent.hour import AGENT, Hour, Reporter, report_of
 from agent.journal_file import JournalFile
 from agent.journal_rows import Frozen
 from agent.meter import Verdict
-from agent.observation import Moment, Observation
+from agent.observation import Moment, Observation, Series
 from agent.present import Present, begin_run, new_state_id
 from agent.tally import MAX_HOURS_BACK, Failure, Reading, Tally
 from metering.contract import field_errors
@@ -115,12 +115,18 @@ class Journal:
             return self._present.timeline.at(moment)
 
     def tick(
-        self, now: Moment, wall: datetime, seen: Iterable[Seen] = (), failures: Iterable[Failure] = ()
+        self,
+        now: Moment,
+        wall: datetime,
+        seen: Iterable[Seen] = (),
+        failures: Iterable[Failure] = (),
+        left: Mapping[str, Mapping[Series, int]] | None = None,
     ) -> dict[str, Verdict]:
         """Let time pass and count observations, in one transaction.
 
-        Returns the verdict of every source that was counted. Observations that were counted before change
-        nothing.
+        ``left`` has, per source that will not be looked at again in this run, all that watching it has caused
+        in its totals. Returns the verdict of every source that was counted. Observations that were counted
+        before change nothing.
 
         Raises
         ------
@@ -138,6 +144,8 @@ class Journal:
                     verdicts[one.name] = verdict
             for failure in failures:
                 tally.fail(failure)
+            for name, own in (left or {}).items():
+                tally.leave(name, own)
             self._keep(tally)
             return verdicts
 

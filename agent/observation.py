@@ -58,7 +58,8 @@ class Observation:
 
     ``own`` is everything this process's watching has caused in each total of the source's present life, be it
     in the total yet or not. A collector takes off what the totals hold of it; what a former process caused,
-    the engine takes off, since it alone remembers.
+    the engine takes off, since it alone remembers. A process that ends in order tells the rest of it with
+    `Collector.close`; what a killed one caused after its last observation nobody can know.
     """
 
     at: Moment
@@ -105,5 +106,9 @@ class Collector(Protocol):
     def collect(self) -> Observation:
         """Read the source once; raise `SourceError` when it cannot be read."""
 
-    def close(self) -> None:
-        """Give back connections; called once."""
+    def close(self) -> Mapping[Series, int]:
+        """Give back connections; called once, after the last `collect`.
+
+        Returns all that this process's watching has caused in the totals (`Observation.own`), the leaving
+        included; empty for a source that does not count those who watch it.
+        """

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.journal import Seen
-from agent.observation import Collector, SourceError
+from agent.observation import Collector, Series, SourceError
 from agent.tally import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from queue import SimpleQueue
 
 _LOG = logging.getLogger("agent.poller")
@@ -39,7 +40,8 @@ def look(collector: Collector) -> Seen | Failure:
 class Poller:
     """Reads one source every so many seconds and hands each result over; one at a time is on its way.
 
-    ``mailbox`` takes a `Seen` or a `Failure`; `taken` is called when it was dealt with.
+    ``mailbox`` takes the poller when its ``result`` is there; `taken` is called when it was dealt with. Once
+    the source was left, ``left`` has all that watching it has caused in its totals.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Poller:
     ) -> None:
         self.name = collector.name
         self.result: Seen | Failure | None = None
+        self.left: Mapping[Series, int] | None = None
         self._collector = collector
         self._clock = clock
         self._poll_seconds = poll_seconds
@@ -97,4 +100,4 @@ class Poller:
             while not self._taken.wait(_GLANCE_SECONDS) and not self._stopping.is_set():
                 pass
             self._stopping.wait(self._poll_seconds)
-        self._collector.close()
+        self.left = self._collector.close()

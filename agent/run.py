@@ -7,7 +7,7 @@ import logging
 import signal
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from types import FrameType
 
@@ -18,7 +18,7 @@ from agent.hour import AGENT, Reporter
 from agent.journal import Journal, Seen
 from agent.journal_file import JournalError, JournalFile, JournalFullError
 from agent.meter import Verdict
-from agent.observation import Collector
+from agent.observation import Collector, Series
 from agent.poller import NAME, Poller
 from agent.sender import Sender, Sending
 from agent.settings import Settings, SettingsError
@@ -27,6 +27,7 @@ from agent.tally import Failure
 _LOG = logging.getLogger("agent")
 _HOUR_SECONDS = 3600
 _MISSED_TICKS = 3
+_LEAVE_SECONDS = 5
 
 
 def run(settings: Settings, clock: Clock) -> int:
@@ -173,7 +174,7 @@ class Agent:
                 arrived.append(poller)
         return arrived
 
-    def _tick(self, arrived: list[Poller]) -> None:
+    def _tick(self, arrived: list[Poller], left: Mapping[str, Mapping[Series, int]] | None = None) -> None:
         """Hand results to the journal; what it cannot write is kept, and offered again at the next tick."""
         arrived = self._kept + arrived
         results = [poller.result for poller in arrived]
@@ -185,6 +186,7 @@ class Agent:
                 self._clock.wall(),
                 [result for result in results if isinstance(result, Seen)],
                 failures,
+                left,
             )
         except JournalFullError as error:
             _LOG.critical("the journal cannot be written, nothing is counted until it can: %s", error)
@@ -201,13 +203,18 @@ class Agent:
             poller.taken()
 
     def stop(self) -> None:
-        """Last tick, last revision, at most ten seconds of sending, everything closed."""
+        """Sources left, last tick, last revision, at most ten seconds of sending, everything closed.
+
+        A source that hangs is not waited for longer than five seconds in all.
+        """
         for poller in self._pollers:
             poller.stop()
-        self._tick(self._arrived())
+        deadline_ns = self._clock.moment().boot_ns + _LEAVE_SECONDS * 1_000_000_000
+        for poller in self._pollers:
+            poller.join(max(0, deadline_ns - self._clock.moment().boot_ns) / 1_000_000_000)
+        left = {poller.name: poller.left for poller in self._pollers if poller.left is not None}
+        self._tick(self._arrived(), left)
         if self._sender:
             self._sender.finish()
-        for poller in self._pollers:
-            poller.join(1.0)
         self._page.stop()
         self.journal.close()

@@ -247,11 +247,21 @@ class Tally:
         )
         return verdict
 
+    def leave(self, name: str, own: Mapping[Series, int]) -> None:
+        """Note all that this run's watching has caused in a source's totals, now that it has ended.
+
+        A run that never observed the source has caused something, too: it joins what earlier runs had.
+        """
+        state = self.sources.get(name)
+        if state is not None:
+            former = self._former(state, Verdict.SAME)
+            self.sources[name] = replace(state, run=self.run, own=dict(own), former=former)
+
     def _former(self, state: SourceState | None, verdict: Verdict) -> dict[Series, int]:
         """What watchers of earlier runs caused in the totals of the source's present life.
 
-        The run that watches now takes off its own; what a killed one caused after its last observation
-        nobody can know.
+        The run that watches now takes off its own. One that ended in order told all it had caused (`leave`);
+        what a killed one caused after its last observation nobody can know.
         """
         if state is None or verdict is not Verdict.SAME:
             return {}

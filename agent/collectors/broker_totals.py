@@ -165,8 +165,13 @@ class BrokerTotals:
             # The watcher is one of the clients.
             gauges={} if self._connected is None else {"mqtt_connections": max(0, self._connected - 1)},
             flags=frozenset({"lower_bound"}) if self._misses_messages() else frozenset(),
-            own={Series(METRICS[name]): _part(name, self._earlier + self._own) for name in self._totals},
+            own=self.own(),
         )
+
+    def own(self) -> Mapping[Series, int]:
+        """All that this process's watching has caused, be it in a total yet or not."""
+        caused = self._earlier + self._own
+        return {Series(metric): _part(name, caused) for name, metric in METRICS.items()}
 
     def _paces(self, uptime: int, at: Moment, *, retained: bool) -> None:
         # The retained one is the last round's: with the first live one it tells the pace already.

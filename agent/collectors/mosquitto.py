@@ -8,7 +8,7 @@ import sys
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from paho.mqtt.client import (
@@ -17,7 +17,7 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
 )
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -29,18 +29,23 @@ from agent.collectors.broker_totals import (
 )
 from agent.collectors.mqtt_packets import (
     CONNACK,
+    DISCONNECT,
     PINGREQ,
     PINGRESP,
+    UNSUBACK,
     connect_size,
     suback_size,
     subscribe_size,
+    unsubscribe_size,
 )
-from agent.observation import Moment, Observation, SourceError, valid_for
+from agent.observation import Moment, Observation, Series, SourceError, valid_for
 from agent.settings import MosquittoSettings
 
 _NS = 1_000_000_000
-# A first look waits for one round of a broker with default settings.
-_PATIENCE_SECONDS = 12.0
+# A look waits for the rest of a round, not for the next one: a stop must not wait for a look.
+_PATIENCE_SECONDS = 2.0
+# A broker that does not answer for so long is left without its answer.
+_LEAVE_SECONDS = 2.0
 # A round is written in one turn of the broker's loop; after this pause it has arrived.
 _ROUND_GAP_SECONDS = 0.3
 _KEEPALIVE_SECONDS = 60
@@ -91,6 +96,7 @@ class MosquittoCollector:
         self._collected: Moment | None = None
         self._client_id = f"usage-agent-{uuid.uuid4().hex[:8]}"
         self._client: Client | None = None
+        self._left = False
 
     @property
     def valid_for_seconds(self) -> int:
@@ -124,13 +130,25 @@ class MosquittoCollector:
                     raise SourceError(*self._nothing_yet())
                 self._changed.wait(min(left / _NS, _ROUND_GAP_SECONDS))
 
-    def close(self) -> None:
-        """Leave the broker."""
+    def close(self) -> Mapping[Series, int]:
+        """Leave the broker; returns all that watching it has caused, the goodbye included.
+
+        The broker may write a round at any instant, and a client that hangs up does not read it. So the
+        subscription ends first: what stands before its answer in the stream is all that the broker sent.
+        """
         with self._changed:
             client, self._client = self._client, None
         if client is not None:
-            client.disconnect()
+            connected = client.is_connected()
+            if connected:
+                client.unsubscribe(list(TOPICS))
+                with self._changed:
+                    self._changed.wait_for(lambda: not client.is_connected() or self._left, _LEAVE_SECONDS)
+            said = client.disconnect()
             client.loop_stop()
+            if connected and said == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._totals.exchanged(DISCONNECT, 0)
+        return self._totals.own()
 
     def _ready(self) -> Observation | None:
         if self._ended:
@@ -174,6 +192,7 @@ class MosquittoCollector:
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         # paho has no callback for a ping's answer, but it logs it, in stream order.
@@ -217,6 +236,14 @@ class MosquittoCollector:
             refused = [topic for topic, reason in zip(TOPICS, reasons, strict=True) if reason.is_failure]
             if refused:
                 self._problem = ("denied", f"the broker refuses to subscribe us to {', '.join(refused)}")
+            self._changed.notify_all()
+
+    def _on_unsubscribe(
+        self, _: Client, __: Any, ___: int, ____: list[ReasonCode], _____: Properties | None
+    ) -> None:
+        with self._changed:
+            self._totals.exchanged(unsubscribe_size(TOPICS), UNSUBACK)
+            self._left = True
             self._changed.notify_all()
 
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:

@@ -1,7 +1,7 @@
 """How many bytes an MQTT 3.1.1 packet takes on the wire.
 
-Source: OASIS, "MQTT Version 3.1.1", sections 2.2 (fixed header), 3.1, 3.3, 3.8 and 3.9. Sizes are in bytes,
-below TLS, as brokers count them.
+Source: OASIS, "MQTT Version 3.1.1", sections 2.2 (fixed header), 3.1 to 3.3 and 3.8 to 3.14. Sizes are in
+bytes, below TLS, as brokers count them.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 CONNACK = 4
 PINGREQ = 2
 PINGRESP = 2
+UNSUBACK = 4
+DISCONNECT = 2
 
 _CONNECT_FIXED = 10
 _LENGTH_PREFIX = 2
@@ -30,6 +32,11 @@ def subscribe_size(topics: Sequence[str]) -> int:
 def suback_size(topics: int) -> int:
     """The answer to a SUBSCRIBE for that many topics: one return code each."""
     return _packet(_PACKET_ID + topics)
+
+
+def unsubscribe_size(topics: Sequence[str]) -> int:
+    """One UNSUBSCRIBE for all ``topics``."""
+    return _packet(_PACKET_ID + sum(_string(topic) for topic in topics))
 
 
 def publish_size(topic: str, payload: int, qos: int = 0) -> int:

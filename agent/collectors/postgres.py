@@ -5,13 +5,13 @@ Only levels, no totals, so it need not tell who it is. Source: design page "agen
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from agent.observation import Moment, Observation, SourceError, valid_for
+from agent.observation import Moment, Observation, Series, SourceError, valid_for
 from agent.settings import PostgresSettings
 
 _SIZE_QUERY = "SELECT pg_database_size(current_database())"
@@ -97,11 +97,12 @@ class PostgresCollector:
         self._complain(flags, failures)
         return Observation(at=at, identity=None, gauges=gauges, flags=flags)
 
-    def close(self) -> None:
-        """Leave the server."""
+    def close(self) -> Mapping[Series, int]:
+        """Leave the server; it has no totals that watching could add to."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        return {}
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is not None and not self._connection.closed:

@@ -32,8 +32,9 @@ class FileCounter:
             at, Identity(exact=shown["life"]), {Series(REQUESTS): shown["total"]}, {"active_devices": 3}
         )
 
-    def close(self) -> None:
+    def close(self) -> dict[Series, int]:
         """Nothing is kept open."""
+        return {}
 
 
 class Hanging(FileCounter):

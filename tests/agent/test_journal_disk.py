@@ -15,7 +15,7 @@ from agent import journal_file
 from agent.hour import Hour
 from agent.journal_file import JournalError, JournalFile, JournalFullError, open_read_only
 from agent.journal_rows import Frozen
-from agent.observation import Observation
+from agent.observation import Observation, Series
 from agent.poller import Poller
 from agent.poller import look as look_at
 from agent.run import Agent
@@ -76,8 +76,9 @@ class OneLook:
     def collect(self) -> Observation:
         return self.source.observe()
 
-    def close(self) -> None:
+    def close(self) -> dict[Series, int]:
         """Nothing is kept open."""
+        return {}
 
 
 def test_an_observation_that_could_not_be_written_is_offered_again(path: Path, unlimited: None) -> None:

@@ -69,6 +69,27 @@ def test_a_restarted_broker_holds_nothing_of_former_runs() -> None:
     assert 50 == counted(first, second)
 
 
+def test_what_a_run_caused_after_its_last_observation_is_taken_off_when_it_said_so() -> None:
+    """An orderly stop tells it all; a run that never observed anything tells it as well."""
+    tally = next_run(Tally(0, NOON_MS, Hour(NOON_MS)))
+    tally.take(observed(1, 300, 300, 340, 100))
+    tally.leave("mqtt", {SENT: 500})
+    tally = next_run(tally)
+    tally.leave("mqtt", {SENT: 70})
+    tally = next_run(tally)
+    tally.take(observed(20, 500 + 70 + 200 + 9, 200, 240, 119))
+
+    assert 9 == tally.hour.counters["mqtt_bytes_sent"]
+
+
+def test_leaving_a_source_never_seen_leaves_nothing() -> None:
+    """Its first observation is a baseline, own bytes included."""
+    tally = next_run(Tally(0, NOON_MS, Hour(NOON_MS)))
+    tally.leave("mqtt", {SENT: 500})
+
+    assert {} == tally.sources
+
+
 def test_one_run_takes_off_its_own_only_once() -> None:
     """Within a run the collector has taken it off already."""
     run = [observed(1, 300, 300, 340, 100), observed(3, 340 + 10 + 25, 350, 390, 102)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.collectors import TwoSourcesError, enabled
-from agent.observation import Collector, Moment, Observation, valid_for
+from agent.observation import Collector, Moment, Observation, Series, valid_for
 from agent.settings import Settings
 from local.environment import scrubbed
 from tests.agent.world import NOON, Instance, Machine
@@ -27,8 +27,9 @@ class Plugin:
         """A level of 1."""
         return Observation(self._now(), None, gauges=dict.fromkeys(self.metrics, 1))
 
-    def close(self) -> None:
+    def close(self) -> dict[Series, int]:
         """Nothing to give back."""
+        return {}
 
 
 def settings(**sections: object) -> Settings:

@@ -1,0 +1,109 @@
+"""The real agent on the real broker: an orderly restart bills not one byte of its own."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent import journal_rows as rows
+from agent.hour import Hour
+from agent.journal_file import open_read_only
+from agent.tally import SourceState
+from local.relay import Relay
+from local.services import Mosquitto
+from tests.agent.process import Agent, wait_for
+
+ROUND_BYTES = 300
+"""More than one round of the broker's totals takes on the wire, so that one the agent has not looked at yet
+has come."""
+METRICS = {
+    "mqtt_bytes_sent",
+    "mqtt_bytes_received",
+    "mqtt_payload_bytes_sent",
+    "mqtt_payload_bytes_received",
+    "mqtt_messages_published",
+    "mqtt_messages_received",
+}
+
+
+@pytest.fixture
+def relay(broker: Mosquitto) -> Iterator[Relay]:
+    with closing(Relay(broker.port)) as made:
+        yield made
+
+
+@pytest.fixture
+def agent(tmp_path: Path, broker: Mosquitto, relay: Relay) -> Iterator[Agent]:
+    """An agent that looks every 3 s at a broker that tells its totals every 2 s."""
+    made = Agent(
+        tmp_path,
+        None,
+        MQTT_HOST="127.0.0.1",
+        MQTT_PORT=str(relay.port),
+        MQTT_USERNAME=broker.username,
+        MQTT_PASSWORD=broker.password,
+        POLL_SECONDS="3",
+    )
+    with made:
+        yield made
+
+
+def kept(agent: Agent) -> tuple[dict[str, SourceState], list[Hour]]:
+    """What the journal remembers of its sources, and its hours."""
+    with open_read_only(agent.journal) as db:
+        return rows.read_sources(db), rows.read_hours(db, provisional=True)
+
+
+def amounts(agent: Agent) -> dict[str, int]:
+    """What all hours have counted."""
+    hours = kept(agent)[1]
+    return {metric: sum(hour.counters.get(metric, 0) for hour in hours) for metric in METRICS}
+
+
+def wait_for_rounds(agent: Agent, relay: Relay, run: int) -> None:
+    """Wait until this run has committed an observation and the broker has told more since."""
+
+    def observed() -> bool:
+        state = kept(agent)[0].get("mqtt")
+        return state is not None and state.run == run
+
+    wait_for(lambda: "open hour" in agent.run("status").stdout, "the first tick")
+    wait_for(observed, f"an observation of run {run}")
+    seen = relay.relayed.to_client
+    wait_for(lambda: relay.relayed.to_client > seen + ROUND_BYTES, "another round")
+
+
+def test_orderly_restarts_bill_not_one_byte_of_the_agents_own(agent: Agent, relay: Relay) -> None:
+    """Rounds nobody looked at and the goodbye are in the broker's totals; no customer caused them.
+
+    The third run ends before it has seen a round. What a run that is killed caused after its last observation
+    nobody can know: it is billed, less than a round as a rule.
+    """
+    wait_for_rounds(agent, relay, run=1)
+    assert 0 == agent.stop()
+    agent.start()
+    wait_for_rounds(agent, relay, run=2)
+    agent.stop()
+    gone = relay.relayed
+    agent.start()
+    wait_for(lambda: relay.relayed.to_client > gone.to_client + ROUND_BYTES, "the subscription")
+    agent.stop()
+    agent.start()
+    wait_for_rounds(agent, relay, run=4)
+    agent.stop()
+
+    assert relay.relayed.to_service > 0
+    assert dict.fromkeys(METRICS, 0) == amounts(agent)
+
+
+def test_what_the_journal_knows_of_the_own_bytes_is_what_the_relay_measured(
+    agent: Agent, relay: Relay
+) -> None:
+    """Nothing is in flight when the agent has left: both sides of its stream agree to the byte."""
+    wait_for_rounds(agent, relay, run=1)
+    agent.stop()
+
+    own = {series.metric: value for series, value in kept(agent)[0]["mqtt"].own.items()}
+    measured = relay.relayed
+    assert (measured.to_client, measured.to_service) == (own["mqtt_bytes_sent"], own["mqtt_bytes_received"])
