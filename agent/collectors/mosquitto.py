@@ -4,6 +4,7 @@ Source: design page "agent", section "Mosquitto". What the topics mean and how t
 off is in `agent.collectors.broker_totals`.
 """
 
+import logging
 import sys
 import threading
 import uuid
@@ -17,7 +18,7 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
 )
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -41,7 +42,9 @@ from agent.collectors.mqtt_packets import (
 from agent.observation import Moment, Observation, Series, SourceError, valid_for
 from agent.settings import MosquittoSettings
 
+_LOG = logging.getLogger(__name__)
 _NS = 1_000_000_000
+_PAHO_COMPLAINTS = frozenset({LogLevel.MQTT_LOG_WARNING, LogLevel.MQTT_LOG_ERR})
 # A look waits for the rest of a round, not for the next one: a stop must not wait for a look.
 _PATIENCE_SECONDS = 2.0
 # A broker that does not answer for so long is left without its answer.
@@ -268,7 +271,11 @@ class MosquittoCollector:
                 self._problem = ("unreachable", f"the connection was lost: {reason}")
             self._changed.notify_all()
 
-    def _on_log(self, _: Client, __: Any, ___: int, text: str) -> None:
+    def _on_log(self, _: Client, __: Any, level: int, text: str) -> None:
         if text == "Received PINGRESP":
             with self._changed:
                 self._totals.exchanged(PINGREQ, PINGRESP)
+        elif level in _PAHO_COMPLAINTS:
+            # After each failed attempt to connect paho complains that it is not connected; the source's
+            # status says so already, with the reason.
+            _LOG.debug("paho: %s", text)

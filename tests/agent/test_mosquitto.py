@@ -236,6 +236,24 @@ def test_a_broker_that_is_down_is_unreachable_and_found_again(
     assert as_metrics(Counts()) == counters(seen)
 
 
+def test_pahos_complaints_are_for_debugging_alone(
+    broker: Mosquitto,
+    watch: Watch,
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What a lost broker means is told once, as the source's status; nothing is written past the log."""
+    broker.stop()
+    collector = watch(broker, patience_seconds=0.1)
+    with caplog.at_level("DEBUG"):
+        until(lambda: status_of(collector) == "unreachable")
+        until(lambda: "Client is not connected" in caplog.text)
+
+    assert {"DEBUG"} == {record.levelname for record in caplog.records}
+    assert "" == capfd.readouterr().err
+
+
 def test_a_wrong_password_is_denied_by_name(broker: Mosquitto, watch: Watch) -> None:
     """The status is `denied` and the detail names the user, never the password."""
     collector = watch(broker, password="guessed")
