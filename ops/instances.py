@@ -28,7 +28,13 @@ def add_instance(customers: Customers, customer_id: str, instance_id: str) -> st
             f"the instance {instance_id} of {customer_id} exists already; a new key comes with "
             f"`ops instances rotate-key {customer_id} {instance_id}`"
         )
-    return _put(customers, customer_id, instance_id, ())
+    key, digest = _new_key(customer_id, instance_id)
+    made = Instance(customer_id=customer_id, instance_id=instance_id, digests=(digest,))
+    if present is not None:
+        _replace(customers, present, made.digests)
+    elif not customers.add_instance(made):
+        raise _changed(made)
+    return key
 
 
 def rotate_key(customers: Customers, customer_id: str, instance_id: str, *, again: bool = False) -> str:
@@ -54,7 +60,9 @@ def rotate_key(customers: Customers, customer_id: str, instance_id: str, *, agai
                 "or replace the new one, if it was lost, with --again"
             )
         case digests:
-            return _put(customers, customer_id, instance_id, digests[:1])
+            key, digest = _new_key(customer_id, instance_id)
+            _replace(customers, instance, (*digests[:1], digest))
+            return key
 
 
 def finish_rotation(customers: Customers, customer_id: str, instance_id: str) -> bool:
@@ -62,7 +70,7 @@ def finish_rotation(customers: Customers, customer_id: str, instance_id: str) ->
     instance = _instance(customers, customer_id, instance_id)
     if len(instance.digests) < 2:  # noqa: PLR2004  the old key and the new one
         return False
-    customers.put_instance(instance.model_copy(update={"digests": instance.digests[-1:]}))
+    _replace(customers, instance, instance.digests[-1:])
     return True
 
 
@@ -71,7 +79,7 @@ def revoke(customers: Customers, customer_id: str, instance_id: str) -> bool:
     instance = _instance(customers, customer_id, instance_id)
     if not instance.digests:
         return False
-    customers.put_instance(instance.model_copy(update={"digests": ()}))
+    _replace(customers, instance, ())
     return True
 
 
@@ -84,8 +92,20 @@ def _instance(customers: Customers, customer_id: str, instance_id: str) -> Insta
     return instance
 
 
-def _put(customers: Customers, customer_id: str, instance_id: str, kept: tuple[str, ...]) -> str:
+def _new_key(customer_id: str, instance_id: str) -> tuple[str, str]:
+    """Return a new key and the digest of its secret."""
     secret = secrets.token_urlsafe(_SECRET_BYTES)
-    digests = (*kept, secret_digest(secret))
-    customers.put_instance(Instance(customer_id=customer_id, instance_id=instance_id, digests=digests))
-    return make_key(customer_id, instance_id, secret)
+    return make_key(customer_id, instance_id, secret), secret_digest(secret)
+
+
+def _replace(customers: Customers, instance: Instance, digests: tuple[str, ...]) -> None:
+    """Put the digests in place of those that were read: of two operators at once, one is told."""
+    if not customers.replace_instance(instance, instance.model_copy(update={"digests": digests})):
+        raise _changed(instance)
+
+
+def _changed(instance: Instance) -> OperatorError:
+    return OperatorError(
+        f"someone changed the keys of {instance.instance_id} of {instance.customer_id} just now; look at "
+        f"`ops instances list {instance.customer_id}` and try again"
+    )

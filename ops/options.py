@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -16,7 +17,10 @@ from metering.catalog import CatalogError, Override, parse_override
 from metering.contract import ID_PATTERN
 from ops.errors import WrongInputError
 
-console = Console(highlight=False)
+LOG_WIDTH = 140
+"""Columns of a table in a file or a pipe, which has no width of its own; a terminal has."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
 messages = Console(stderr=True, highlight=False)
 """What is not the answer: progress, warnings."""
 

@@ -220,7 +220,7 @@ def test_a_ledger_of_an_hour_without_usage_is_named(books: Books) -> None:
 @pytest.mark.parametrize("lacks", ["stripe_customer_id", "stripe_subscription_id"])
 def test_a_customer_without_stripe_has_no_ledger_to_compare(books: Books, lacks: str) -> None:
     """Without a Stripe customer, or after its subscription, nothing is sent, and nothing is missing."""
-    books.tables.customers.update(CUSTOMER.model_copy(update={lacks: None}))
+    books.tables.customers.replace(CUSTOMER, CUSTOMER.model_copy(update={lacks: None}))
     for day in (LAST.date(), NOW.date()):
         held = books.tables.ledger.day(CUSTOMER.customer_id, day)
         books.tables.ledger.put(Day(held.customer, held.day, held.version))
@@ -255,7 +255,8 @@ def test_reads_are_bounded(books: Books) -> None:
 
 def test_a_calendar_customer_has_months(books: Books) -> None:
     """Without an anchor the open and the last calendar month are compared."""
-    books.tables.customers.update(CUSTOMER.model_copy(update={"anchor": None, "stripe_customer_id": None}))
+    plain = CUSTOMER.model_copy(update={"anchor": None, "stripe_customer_id": None})
+    books.tables.customers.replace(CUSTOMER, plain)
     assert 3 == conserve(CUSTOMER.customer_id, NOW, books.tables, CATALOG).hours
 
 

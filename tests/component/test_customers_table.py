@@ -49,12 +49,23 @@ def test_adding_again_changes_nothing(customers: Customers) -> None:
     assert ["acme"] == list(customers.fleet(shard_of("acme")))
 
 
-def test_an_update_takes_its_place(customers: Customers) -> None:
-    """An update replaces the profile."""
+def test_a_profile_is_replaced_by_whoever_read_it_last(customers: Customers) -> None:
+    """Of two changes made from one reading, the second is told that the profile is another now."""
     customers.add(ACME)
     moved = ACME.model_copy(update={"plan": "professional@1"})
-    customers.update(moved)
+    assert customers.replace(ACME, moved)
+    assert not customers.replace(ACME, ACME.model_copy(update={"name": "Other"}))
     assert moved == customers.customer("acme")
+
+
+def test_an_instance_is_replaced_by_whoever_read_it_last(customers: Customers) -> None:
+    """Two operators that rotate one key at once do not undo each other unseen."""
+    assert customers.add_instance(INSTANCE)
+    assert not customers.add_instance(INSTANCE.model_copy(update={"digests": ()}))
+    revoked = INSTANCE.model_copy(update={"digests": ()})
+    assert customers.replace_instance(INSTANCE, revoked)
+    assert not customers.replace_instance(INSTANCE, INSTANCE)
+    assert revoked == customers.instance(INSTANCE.customer_id, INSTANCE.instance_id)
 
 
 def test_what_is_not_there(customers: Customers) -> None:

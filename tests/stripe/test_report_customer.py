@@ -157,13 +157,14 @@ def test_a_customer_suspended_or_without_stripe_is_not_one_call(
 ) -> None:
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
-    world.customers.update(profile.model_copy(update=change))
+    changed = profile.model_copy(update=change)
+    world.customers.replace(profile, changed)
     world.at(MIDNIGHT + HOUR).use(START, TRAFFIC)
     world.dispatch()
     assert 0 == world.wire.calls.total()
     assert [] == _marked(world)
 
-    world.customers.update(profile)
+    world.customers.replace(changed, profile)
     for day in world.period().span.days():
         if day <= world.now.date():
             world.markers.touch_unsent(CUSTOMER, day)

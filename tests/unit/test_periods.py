@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from metering.periods import HOUR, Period, add_months, day_hours, day_of, hour_of, period_of
+from metering.periods import HOUR, Period, add_months, day_hours, day_of, hour_of
 
 
 def at(month: int, day: int, hour: int = 0, minute: int = 0, year: int = 2026) -> datetime:
@@ -124,10 +124,3 @@ def test_days_have_twenty_four_hours() -> None:
     assert 24 == len(hours)
     assert {date(2026, 3, 29)} == {day_of(hour) for hour in hours}
     assert at(3, 29) == hours[0] == hour_of(at(3, 29, 0, 59))
-
-
-def test_the_period_of_an_hour() -> None:
-    """An hour is found in the one period it belongs to, and in none before the first or after the last."""
-    periods = [Period(at(1, 15), at(2, 15)), Period(at(2, 15), at(3, 15))]
-    found = [period_of(periods, hour) for hour in (at(1, 14, 23), at(1, 15), at(2, 15), at(3, 15))]
-    assert [None, periods[0], periods[1], None] == found

@@ -4,7 +4,7 @@ Source: design page "billing", section "Periods".
 """
 
 import calendar
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
@@ -114,11 +114,6 @@ def steps(start: datetime, end: datetime, step: timedelta) -> Iterator[datetime]
     while start < end:
         yield start
         start += step
-
-
-def period_of(periods: Iterable[Period], hour: datetime) -> Period | None:
-    """Return the period to which an hour belongs, or None before the first and after the last."""
-    return next((period for period in periods if period.has_hour(hour)), None)
 
 
 def _midnight(day: date) -> datetime:

@@ -67,10 +67,6 @@ class Customers:
         self.client.put_item(TableName=self.table, Item=_key(shard, customer.customer_id))
         return added
 
-    def update(self, customer: Customer) -> None:
-        """Replace a customer's profile."""
-        self._put(customer.customer_id, _PROFILE, customer)
-
     def replace(self, old: Customer, new: Customer) -> bool:
         """Put a profile in place of the one that was read; tell whether that one was still there."""
         return self._replace(old.customer_id, _PROFILE, old, new)
@@ -83,6 +79,14 @@ class Customers:
     def put_instance(self, instance: Instance) -> None:
         """Store an instance's digests."""
         self._put(instance.customer_id, f"instance#{instance.instance_id}", instance)
+
+    def add_instance(self, instance: Instance) -> bool:
+        """Store an instance unless it is there; tell whether it was new."""
+        return self._put_new(instance.customer_id, f"instance#{instance.instance_id}", instance)
+
+    def replace_instance(self, old: Instance, new: Instance) -> bool:
+        """Put an instance in place of the one that was read; tell whether that one was still there."""
+        return self._replace(old.customer_id, f"instance#{old.instance_id}", old, new)
 
     def periods(self, customer: str) -> list[BillingPeriod]:
         """A customer's period snapshots, in order, strongly consistent."""
