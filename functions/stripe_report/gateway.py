@@ -5,7 +5,7 @@ Source: design page "stripe", sections "What Stripe does" and "The protocol", st
 
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -52,9 +52,9 @@ def stripe_client(api_key: str, api_base: str | None = None) -> stripe.StripeCli
 class Gateway:
     """Sends meter events over one Stripe client; ``reader`` reads through the same one."""
 
-    def __init__(self, client: stripe.StripeClient) -> None:
+    def __init__(self, client: stripe.StripeClient, parallel: int = PARALLEL_METERS) -> None:
         self._stripe = client
-        self._pool = ThreadPoolExecutor(PARALLEL_METERS, thread_name_prefix="meter")
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="meter")
         self.reader = Reader(client)
 
     def send(self, events: Sequence[MeterEvent]) -> dict[str, str]:
@@ -65,8 +65,10 @@ class Gateway:
         """
         ordered = sorted(events, key=lambda event: (event.event_name, event.timestamp))
         per_meter = [list(group) for _, group in groupby(ordered, key=lambda event: event.event_name)]
-        states = self._pool.map(self._send_in_turn, per_meter)
-        return {identifier: state for group in states for identifier, state in group.items()}
+        turns = [self._pool.submit(self._send_in_turn, group) for group in per_meter]
+        # All of them end before any failure is raised: nothing may be sent after the run that sent it.
+        wait(turns)
+        return {identifier: state for turn in turns for identifier, state in turn.result().items()}
 
     def _send_in_turn(self, events: Sequence[MeterEvent]) -> dict[str, str]:
         states = {event.identifier: PENDING for event in events}

@@ -303,7 +303,7 @@ def test_a_suspended_customers_period_closes_with_what_was_sent(world: World) ->
     world.dispatch()
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
-    world.customers.update(profile.model_copy(update={"status": Status.SUSPENDED}))
+    assert world.customers.replace(profile, profile.model_copy(update={"status": Status.SUSPENDED}))
     world.use(START + HOUR, _gigabytes(5))
     sent = world.events_sent()
     world.settle()
@@ -391,7 +391,7 @@ def test_a_new_period_has_the_plan_whose_prices_the_subscription_has(world: Worl
     """A plan change that has not reached Stripe is not what Stripe will bill."""
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
-    world.customers.update(profile.model_copy(update={"plan": "professional@1"}))
+    assert world.customers.replace(profile, profile.model_copy(update={"plan": "professional@1"}))
     world.at(END + HOUR).hear(*world.events())
     assert "starter@1" == world.customers.periods(CUSTOMER)[1].plan
 

@@ -249,3 +249,14 @@ def test_a_value_of_fifteen_digits_travels_without_the_zeros_behind_it(
     """Nine decimals of 1,234,566.87654321 units would be sixteen digits, which Stripe refuses."""
     large = _event(customer, value=Decimal("1234566.876543210"))
     assert SENT == _state(Gateway(client), large)
+
+
+def test_a_run_that_fails_ends_after_its_last_event(
+    client: stripe.StripeClient, customer: str, simulator: RunningSimulator
+) -> None:
+    """What is sent after its run has ended could overtake the next run's newer value."""
+    gateway = Gateway(client)
+    wrong = _event(customer, meter="mqtt_traffic", value="not a decimal")
+    with pytest.raises(ValueError, match="format"):
+        gateway.send([wrong, *(_event(customer, hour=hour, meter="api_calls") for hour in range(6))])
+    assert 6 == simulator.simulator.calls[EVENTS]
