@@ -17,12 +17,11 @@ from metering.catalog import builtin_catalog
 from metering.contract import Report
 from metering.periods import HOUR, Period, day_of
 from metering.rating import BASE_FEE, quantities
+from metering.reconcile import TOLERANCE
 from metering.rollup import Hour
 from metering.stripe_names import event_name
 
 _MS = 1000
-TOLERANCE = Decimal("1e-6")
-"""Units by which Stripe's summaries, which are floats, may differ (design page "stripe")."""
 
 
 @dataclass(frozen=True, slots=True)

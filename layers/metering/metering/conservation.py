@@ -15,10 +15,8 @@ from metering.billable import DECIMALS, EXACT, SIGNIFICANT_DIGITS, Contributions
 from metering.catalog import Basis, Catalog, Meter
 from metering.late_usage import LateItem, late_usage
 from metering.periods import Period
+from metering.reconcile import TOLERANCE
 from metering.rollup import Hour
-
-INVOICE_TOLERANCE = Decimal("0.000001")
-"""In a meter's units: how exactly Stripe's own figures can be read (design page "stripe")."""
 
 
 class Stage(StrEnum):
@@ -106,7 +104,7 @@ def invoice_differences(
     """
     found = []
     for late in late_usage(contributed, billing, billed_late, catalog):
-        if abs(late.quantity) > INVOICE_TOLERANCE:
+        if abs(late.quantity) > TOLERANCE:
             total = quantity(contributed[late.meter])
             billed = EXACT.subtract(total, late.quantity)
             found.append(Difference(Stage.INVOICE, None, late.meter, f"{total:f}", f"{billed:f}"))

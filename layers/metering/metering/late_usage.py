@@ -9,27 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field
 
 from metering.accounts import BillingPeriod, PeriodState
 from metering.billable import EXACT, Contributions, quantity
-from metering.catalog import Catalog
+from metering.catalog import Catalog, SignedExact
 from metering.contract import Id, Instant
 from metering.rating import tiered_amount
-
-
-def _signed(value: Any) -> Decimal:
-    number = Decimal(value) if isinstance(value, str | Decimal) else None
-    if number is None or not number.is_finite():
-        raise ValueError("must be a string of digits, so that it is exact")
-    return number
-
-
-Signed = Annotated[
-    Decimal, BeforeValidator(_signed), PlainSerializer(lambda number: f"{number:f}", when_used="json")
-]
 
 
 class LateItem(BaseModel):
@@ -44,8 +32,8 @@ class LateItem(BaseModel):
     period_start: Instant
     number: Annotated[int, Field(ge=1)]
     meter: str
-    quantity: Signed
-    amount: Signed
+    quantity: SignedExact
+    amount: SignedExact
     days: tuple[date, ...] = ()
 
     @property
