@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -99,6 +100,19 @@ class Deployment:
             QueueUrl=self._physical_id(queue), AttributeNames=["ApproximateNumberOfMessages"]
         )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+    def counted(self, metric: str, service: str, since: datetime, until: datetime) -> int:
+        """Return how often a function counted an operational event in a span of whole minutes."""
+        statistics = boto3.client("cloudwatch", config=RETRIES).get_metric_statistics(
+            Namespace=self.outputs["MetricsNamespace"],
+            MetricName=metric,
+            Dimensions=[{"Name": "service", "Value": service}],
+            StartTime=since,
+            EndTime=until,
+            Period=round((until - since).total_seconds()),
+            Statistics=["Sum"],
+        )
+        return sum(int(point["Sum"]) for point in statistics["Datapoints"])
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
         """Invoke a function, given by its name in the template, and return its answer.

@@ -49,11 +49,13 @@ class FleetStatus:
     unsent: Waiting = field(default_factory=Waiting)
     dead_letters: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
+    not_conserved: int = 0
 
     @property
     def healthy(self) -> bool:
         """Whether nothing waits for a person: no dead letters, no overdue periods, no differences."""
-        return not (any(self.dead_letters.values()) or self.overdue_periods or self.differences)
+        lost = self.overdue_periods or self.differences or self.not_conserved
+        return not (lost or any(self.dead_letters.values()))
 
     def answer(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -66,6 +68,7 @@ def fleet_status(
     ledger: Ledger,
     queued: Callable[[str], int],
     queues: dict[str, str],
+    not_conserved: int,
     now: datetime,
 ) -> FleetStatus:
     """Read the state of the fleet.
@@ -80,10 +83,12 @@ def fleet_status(
         Tells how many messages lie in a queue.
     queues
         The queues of dead letters, by the name under which they are shown.
+    not_conserved
+        How many differences the daily sweep found in the last two days.
     now
         The present.
     """
-    status = FleetStatus()
+    status = FleetStatus(not_conserved=not_conserved)
     customers, periods = Counter[str](), Counter[str]()
     for account in accounts:
         customer = account.customer

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
+from metering.periods import DAY, HOUR, hour_of
 from ops.deployment import Deployment
 from ops.options import AsJson, Stack, console, print_json, print_rows, progress
 from ops.status import FleetStatus, Waiting, fleet_status
@@ -20,16 +21,20 @@ def status(*, stack: Stack, as_json: AsJson = False) -> None:
     """Show the fleet: customers, periods, what waits and since when, dead letters, hours that differ.
 
     Exit status 1 when something waits for a person: dead letters, a period not final four days after its end,
-    an hour that differs or was refused.
+    an hour that differs or was refused, usage that the daily sweep found not to be conserved.
     """
     deployment = Deployment(stack)
+    now = datetime.now(UTC)
     found = fleet_status(
         [deployment.account(name) for name in progress([*deployment.fleet()], "customers")],
         deployment.markers,
         deployment.ledger,
         deployment.queued,
         _DEAD_LETTERS,
-        datetime.now(UTC),
+        deployment.counted(
+            "conservation_difference", "aggregate", hour_of(now) - 2 * DAY, hour_of(now) + HOUR
+        ),
+        now,
     )
     if as_json:
         print_json(found.answer())
@@ -48,6 +53,7 @@ def _print(found: FleetStatus) -> None:
         *((f"dead letters, {name}", count) for name, count in found.dead_letters.items()),
         ("periods overdue", len(found.overdue_periods)),
         ("hours that differ or were refused", len(found.differences)),
+        ("usage not conserved, two days", found.not_conserved),
     ]
     print_rows(rows, ("what", "count"), as_json=False, title="fleet")
     for line in found.overdue_periods:

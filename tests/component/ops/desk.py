@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metering.tables.markers import Markers
 
 STACK = "zemfyre-billing-test"
+METRICS = "ZemfyreBilling/test"
 PORTAL_SECRET = "a portal secret of thirty-two bytes or more"
 GIB = 2**30
 _TABLES = ("Customers", "Reports", "Markers", "Hours", "Ledger")
@@ -141,6 +142,7 @@ def create_stack() -> None:
             **dict.fromkeys(_QUEUES, queue),
         },
         "Outputs": {
+            "MetricsNamespace": {"Value": METRICS},
             **{f"{name}Table": {"Value": {"Ref": f"{name}Table"}} for name in _TABLES},
             "PortalSecretName": {"Value": "portal"},
             "ApiUrl": {"Value": "https://api.example/"},

@@ -5,7 +5,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from metering.periods import DAY, HOUR, hour_of
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from ops.deployment import Deployment
 from ops.errors import OperatorError
-from tests.component.ops.desk import PORTAL_SECRET, STACK, Desk
+from tests.component.ops.desk import METRICS, PORTAL_SECRET, STACK, Desk
 from tests.component.service import LambdaContext
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
@@ -87,6 +87,7 @@ def test_the_names_of_the_template_are_the_ones_that_are_looked_up() -> None:
         "MarkersTable",
         "HoursTable",
         "LedgerTable",
+        "MetricsNamespace",
         "PortalSecretName",
         "ApiUrl",
     ):
@@ -117,6 +118,24 @@ def test_status_shows_what_waits_and_since_when(acme: Desk) -> None:
     assert 4 * 3600 <= status["dirty"]["age"] < 5 * 3600
     assert 2 * 86_400 <= status["unsent"]["age"] < 4 * 86_400
     assert "the oldest" in acme.good("status").out
+
+
+def test_status_tells_that_usage_was_not_conserved(acme: Desk) -> None:
+    """What the daily sweep found in the last two days is a line, and ends it with 1."""
+    boto3.client("cloudwatch").put_metric_data(
+        Namespace=METRICS,
+        MetricData=[
+            {
+                "MetricName": "conservation_difference",
+                "Dimensions": [{"Name": "service", "Value": "aggregate"}],
+                "Timestamp": datetime.now(UTC) - timedelta(hours=30),
+                "Value": 3,
+            }
+        ],
+    )
+    result = acme.run("status", "--json")
+
+    assert (1, 3, False) == (result.status, result.json["not_conserved"], result.json["healthy"])
 
 
 def test_status_fails_when_somebody_must_look(acme: Desk) -> None:
