@@ -202,7 +202,7 @@ class Life:
         if stored and self.chance.randrange(PLAN_CHANGES_ONE_IN) == 0:
             plan = PLANS[1 - PLANS.index(customer.plan)]
             self.customer = customer.model_copy(update={"plan": plan})
-            self.customers.update(self.customer)
+            self.customers.replace(customer, self.customer)
             billing = billing.model_copy(update={"plan": plan})
             self.figures.plan_changes += 1
         self.customers.add_period(customer.customer_id, billing)
