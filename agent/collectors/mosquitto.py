@@ -18,7 +18,7 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
 )
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -99,7 +99,7 @@ class MosquittoCollector:
         self._collected: Moment | None = None
         self._client_id = f"usage-agent-{uuid.uuid4().hex[:8]}"
         self._client: Client | None = None
-        self._left = False
+        self._asked = self._left = False
 
     @property
     def valid_for_seconds(self) -> int:
@@ -137,20 +137,20 @@ class MosquittoCollector:
         """Leave the broker; returns all that watching it has caused, the goodbye included.
 
         The broker may write a round at any instant, and a client that hangs up does not read it. So the
-        subscription ends first: what stands before its answer in the stream is all that the broker sent.
+        subscription ends first: what stands before its answer in the stream is all that the broker sent. A
+        CONNECT without its answer is waited for; a broker that gives none leaves the last packets unknown.
         """
         with self._changed:
             client, self._client = self._client, None
         if client is not None:
-            connected = client.is_connected()
-            if connected:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._asked, _LEAVE_SECONDS)
+            if client.is_connected():
                 client.unsubscribe(list(TOPICS))
                 with self._changed:
                     self._changed.wait_for(lambda: not client.is_connected() or self._left, _LEAVE_SECONDS)
-            said = client.disconnect()
+            client.disconnect()
             client.loop_stop()
-            if connected and said == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._totals.exchanged(DISCONNECT, 0)
         return self._totals.own()
 
     def _ready(self) -> Observation | None:
@@ -198,7 +198,8 @@ class MosquittoCollector:
         client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        # paho has no callback for a ping's answer, but it logs it, in stream order.
+        # paho has no callback for a ping's answer, but it logs it, in stream order; nor one for what it sends
+        # to begin and to end, and what `disconnect` returns does not tell whether it was sent.
         client.on_log = self._on_log
         client.connect_async(settings.host, settings.port, keepalive=_KEEPALIVE_SECONDS)
         client.loop_start()
@@ -211,6 +212,7 @@ class MosquittoCollector:
         self, client: Client, _: Any, __: ConnectFlags, reason: ReasonCode, ___: Properties | None
     ) -> None:
         with self._changed:
+            self._asked = False
             self._totals.begin()
             # A refused CONNECT is in the broker's totals too.
             self._totals.exchanged(
@@ -266,6 +268,7 @@ class MosquittoCollector:
             last = self._totals.observation()
             if last is not None and last.at != self._collected:
                 self._ended.append(last)
+            self._asked = False
             self._subscribed_ns = None
             if self._problem is None:
                 self._problem = ("unreachable", f"the connection was lost: {reason}")
@@ -275,7 +278,13 @@ class MosquittoCollector:
         if text == "Received PINGRESP":
             with self._changed:
                 self._totals.exchanged(PINGREQ, PINGRESP)
+        elif text.startswith("Sending CONNECT"):
+            with self._changed:
+                self._asked = True
+        elif text == "Sending DISCONNECT":
+            with self._changed:
+                self._totals.exchanged(DISCONNECT, 0)
         elif level in _PAHO_COMPLAINTS:
-            # After each failed attempt to connect paho complains that it is not connected; the source's
-            # status says so already, with the reason.
+            # After each failed attempt to connect, and after its goodbye, paho complains that it is not
+            # connected; the source's status says so already, with the reason.
             _LOG.debug("paho: %s", text)

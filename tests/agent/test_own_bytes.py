@@ -1,14 +1,16 @@
 """The real agent on the real broker: an orderly restart bills not one byte of its own."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from agent import journal_rows as rows
+from agent.collectors.mosquitto import MosquittoCollector
 from agent.hour import Hour
 from agent.journal_file import open_read_only
+from agent.observation import SourceError
 from agent.tally import SourceState
 from local.relay import Relay
 from local.services import Mosquitto
@@ -107,3 +109,20 @@ def test_what_the_journal_knows_of_the_own_bytes_is_what_the_relay_measured(
     own = {series.metric: value for series, value in kept(agent)[0]["mqtt"].own.items()}
     measured = relay.relayed
     assert (measured.to_client, measured.to_service) == (own["mqtt_bytes_sent"], own["mqtt_bytes_received"])
+
+
+def test_a_watcher_that_leaves_at_any_instant_knows_every_byte_of_its_stream(
+    broker: Mosquitto, watch: Callable[..., MosquittoCollector]
+) -> None:
+    """Twenty connections, ended at once or after a while; the broker tells a round every 2 s."""
+    for twentieths in range(2, 42, 2):
+        with Relay(broker.port) as relay:
+            collector = watch(broker, port=relay.port, patience_seconds=twentieths / 20)
+            with suppress(SourceError):
+                collector.collect()
+            own = {series.metric: value for series, value in collector.close().items()}
+        measured = relay.relayed
+        assert (measured.to_client, measured.to_service) == (
+            own["mqtt_bytes_sent"],
+            own["mqtt_bytes_received"],
+        )
