@@ -114,6 +114,8 @@ class PostgreSQL(Program):
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self._working_folder()),
             "fsync": "on" if self.durable else "off",
+            # It would change the database's size between two looks at a database that rests.
+            "autovacuum": "off",
             "shared_buffers": "16MB",
             "max_connections": "30",
             "timezone": "UTC",
