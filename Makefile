@@ -24,7 +24,7 @@ test: setup ## Run every test, on the real programs (PYTEST_ARGS="-k name" choos
 
 .PHONY: test-property
 test-property: setup ## Run the property tests over 10,000 random histories and invoices, and a simulated year
-	HYPOTHESIS_PROFILE=slow $(BIN)/pytest tests/property tests/year --timeout 3600 $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=slow $(BIN)/pytest -n auto tests/property tests/year --timeout 3600 $(PYTEST_ARGS)
 
 .PHONY: test-stripe
 test-stripe: setup ## Run ten thousand random histories of usage, corrections and faults to their Stripe invoice
