@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from metering.accounts import BillingPeriod, Customer, Instance, PeriodState
 from metering.contract import format_instant
-from metering.tables.client import query_all, query_prefix
+from metering.tables.client import query_all, query_between, query_prefix
 from metering.tables.closings import Closing, Closings
 from metering.tables.late import LateItems
 from metering.tables.markers import shard_of
@@ -118,16 +118,7 @@ class Customers:
         profile: Customer | None = None
         instances: list[Instance] = []
         periods: list[BillingPeriod] = []
-        for item in query_all(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
-            ExpressionAttributeValues={
-                ":pk": {"S": customer},
-                ":low": {"S": "instance#"},
-                ":high": {"S": _PROFILE},
-            },
-        ):
+        for item in query_between(self.client, self.table, customer, "instance#", _PROFILE):
             key, json = item["sk"]["S"], item["j"]["S"] if "j" in item else ""
             if key == _PROFILE:
                 profile = Customer.model_validate_json(json)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from metering.contract import OLDEST_WINDOW, format_instant, parse_instant
 from metering.rollup import Coverage, Hour, Level
-from metering.tables.client import query_all
+from metering.tables.client import query_between
 from metering.tables.packing import pack, unpack
 
 if TYPE_CHECKING:
@@ -46,16 +46,8 @@ class Hours:
 
     def between(self, customer: str, start: datetime, end: datetime) -> Iterator[Hour]:
         """The stored hours in ``[start, end)``, in order, strongly consistent."""
-        for item in query_all(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
-            ExpressionAttributeValues={
-                ":pk": {"S": customer},
-                ":low": {"S": format_instant(start)},
-                ":high": {"S": format_instant(end)},
-            },
-        ):
+        low, high = format_instant(start), format_instant(end)
+        for item in query_between(self.client, self.table, customer, low, high):
             hour = _hour(item)
             if hour.start < end:
                 yield hour
