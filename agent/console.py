@@ -16,7 +16,7 @@ from agent.poller import look
 from agent.run import enabled_collectors
 from agent.settings import Settings
 from agent.tally import Failure
-from metering.contract import format_instant
+from metering.core.contract import format_instant
 
 PATIENCE_SECONDS = 30
 """A broker tells its uptime at its own pace, every 10 s by default."""

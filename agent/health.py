@@ -19,7 +19,7 @@ from agent.clock import from_ms
 from agent.hour import AGENT
 from agent.journal import Journal
 from agent.sender import Sending
-from metering.contract import format_instant
+from metering.core.contract import format_instant
 
 _SHORTEST_PATIENCE_SECONDS = 120
 _PREFIX = "zemfyre_agent"

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from agent.clock import HOUR_MS, from_ms
 from agent.levels import Area
-from metering.contract import HOUR_SECONDS, Gauge, Report, Source
+from metering.core.contract import HOUR_SECONDS, Gauge, Report, Source
 
 AGENT = "agent"
 """The name under which the agent itself stands among a report's sources."""

@@ -24,7 +24,7 @@ from agent.meter import Verdict
 from agent.observation import Moment, Observation, Series
 from agent.present import Present, begin_run, new_state_id
 from agent.tally import MAX_HOURS_BACK, Failure, Reading, Tally
-from metering.contract import field_errors
+from metering.core.contract import field_errors
 
 SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""

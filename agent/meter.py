@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from agent.observation import Identity, Moment, Observation, Series, SourceError
-from metering.metrics import COUNTERS, GAUGES
+from metering.core.metrics import COUNTERS, GAUGES
 
 TOLERANCE_MS = 5_000
 """How far an uptime or a start time may be off: whole seconds, polling and the way through the broker."""

@@ -27,7 +27,7 @@ from agent.hour import Reporter
 from agent.journal import Journal
 from agent.journal_file import JournalFullError
 from agent.journal_rows import Frozen
-from metering.contract import HOUR_SECONDS, format_instant
+from metering.core.contract import HOUR_SECONDS, format_instant
 
 if TYPE_CHECKING:
     from agent.wire import Reply, Wire

@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from metering.contract import Id
+from metering.core.contract import Id
 
 UNLICENSED = "unlicensed"
 _ESCAPES = "put quotes around a value with blanks, percent-encode the password in a URL"

@@ -13,7 +13,7 @@ import typer
 
 from bench.units import measure
 from bench.year import Figures, simulate
-from metering.catalog import builtin_catalog
+from metering.core.catalog import builtin_catalog
 
 FIGURES = Path(__file__).parent / "figures"
 LEAP_YEAR = 2028

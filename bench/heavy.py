@@ -14,12 +14,12 @@ from moto import mock_aws
 from aggregate.alerts import Watch
 from aggregate.publish import Publisher
 from aggregate.recompute import Tables, recompute
-from metering.accounts import BillingPeriod, Customer, Instance, secret_digest
-from metering.catalog import builtin_catalog
-from metering.contract import HOUR_SECONDS, Report
-from metering.metrics import COUNTERS, GAUGES
-from metering.periods import HOUR
-from metering.rollup import rollup
+from metering.core.accounts import BillingPeriod, Customer, Instance, secret_digest
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import HOUR_SECONDS, Report
+from metering.core.metrics import COUNTERS, GAUGES
+from metering.core.periods import HOUR
+from metering.core.rollup import rollup
 from metering.tables.alerts import Alerts
 from metering.tables.client import RETRIES, query_all, query_prefix
 from metering.tables.customers import Customers

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from metering.contract import format_instant
-from metering.periods import HOUR
+from metering.core.contract import format_instant
+from metering.core.periods import HOUR
 
 LATE_ONE_IN = 100
 LOST_ONE_IN = 500

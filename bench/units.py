@@ -25,18 +25,18 @@ from aggregate.dispatch import due_hours
 from aggregate.recompute import Tables, recompute
 from ingest.accept import accept
 from local.services import DynamoDbLocal
-from metering.accounts import BillingPeriod, Customer, Instance, period_for
-from metering.catalog import builtin_catalog
-from metering.contract import Report, format_instant
-from metering.metrics import COUNTERS, GAUGES
-from metering.periods import DAY, HOUR, Period
+from metering.aws.web import Identity
+from metering.core.accounts import BillingPeriod, Customer, Instance, period_for
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import Report, format_instant
+from metering.core.metrics import COUNTERS, GAUGES
+from metering.core.periods import DAY, HOUR, Period
 from metering.tables.client import RETRIES
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import Ledger
 from metering.tables.markers import Markers
 from metering.tables.reports import Reports
-from metering.web import Identity
 from stripe_report.dispatch import due_customers
 from usage_query.live import live_hours
 

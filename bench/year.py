@@ -22,16 +22,16 @@ from aggregate.recompute import Tables as RecomputeTables
 from aggregate.recompute import recompute
 from bench.traffic import Delivery, Traffic
 from ingest.accept import accept
-from metering.accounts import BillingPeriod, Customer, Instance, PeriodState, period_for
-from metering.billable import all_contributions, quantity
-from metering.late_usage import LateItem, late_usage
-from metering.periods import DAY, HOUR
+from metering.aws.web import Identity
+from metering.core.accounts import BillingPeriod, Customer, Instance, PeriodState, period_for
+from metering.core.billable import all_contributions, quantity
+from metering.core.late_usage import LateItem, late_usage
+from metering.core.periods import DAY, HOUR
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import SENT, Ledger
 from metering.tables.markers import Markers, shard_of
 from metering.tables.reports import Reports
-from metering.web import Identity
 from stripe_report.report import Tables as ReportTables
 from stripe_report.report import report_customer
 from tests.fakes.dynamodb import FakeDynamoDb
@@ -39,8 +39,8 @@ from tests.fakes.dynamodb import FakeDynamoDb
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from metering.catalog import Catalog
-    from metering.conservation import Difference
+    from metering.core.catalog import Catalog
+    from metering.core.conservation import Difference
 
 NIGHT = timedelta(minutes=20)
 """When the night's work runs, after midnight: hours are settled a quarter of an hour after their end."""

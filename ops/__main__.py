@@ -10,7 +10,7 @@ import botocore.exceptions
 import stripe
 import typer
 
-from metering.catalog import CatalogError
+from metering.core.catalog import CatalogError
 from ops.commands import billing, customers, fleet, instances, plans, portal, replay, simulate, subscriptions
 from ops.commands import stripe as stripe_commands
 from ops.errors import OperatorError

@@ -4,8 +4,8 @@ from datetime import date, datetime
 
 import stripe
 
-from metering.accounts import BillingPeriod, Customer
-from metering.catalog import Catalog
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.catalog import Catalog
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers

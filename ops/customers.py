@@ -6,9 +6,9 @@ from typing import Any
 
 import stripe
 
-from metering.accounts import BillingPeriod, Customer
-from metering.catalog import Catalog
-from metering.periods import Period, hour_of
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.catalog import Catalog
+from metering.core.periods import Period, hour_of
 from metering.tables.customers import Customers
 from ops.errors import OperatorError
 from ops.stripe_checks import our_id

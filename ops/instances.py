@@ -5,7 +5,7 @@ Source: design page "storage": an instance holds up to two digests of secrets.
 
 import secrets
 
-from metering.accounts import Instance, make_key, secret_digest
+from metering.core.accounts import Instance, make_key, secret_digest
 from metering.tables.customers import Customers
 from ops.errors import OperatorError
 

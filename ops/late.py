@@ -11,13 +11,13 @@ from typing import Any
 
 import stripe
 
-from metering.accounts import BillingPeriod, Customer, PeriodState
-from metering.billable import all_contributions
-from metering.catalog import Catalog
-from metering.contract import format_instant
-from metering.late_usage import LateItem, LateUsage, late_usage
-from metering.rating import CENT
-from metering.stripe_names import CENTS
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.billable import all_contributions
+from metering.core.catalog import Catalog
+from metering.core.contract import format_instant
+from metering.core.late_usage import LateItem, LateUsage, late_usage
+from metering.core.rating import CENT
+from metering.core.stripe_names import CENTS
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import SENT, Ledger

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from metering.catalog import CatalogError, Override, parse_override
-from metering.contract import ID_PATTERN
+from metering.core.catalog import CatalogError, Override, parse_override
+from metering.core.contract import ID_PATTERN
 from ops.errors import WrongInputError
 
 LOG_WIDTH = 140

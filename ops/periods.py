@@ -1,18 +1,18 @@
 """Period snapshots that a change of the profile must not touch, and days to be reported again.
 
-A period without a snapshot is computed from the profile (`metering.accounts.period_for`), so whoever changes
-the profile stores the snapshots of the present and all former periods first.
+A period without a snapshot is computed from the profile (`metering.core.accounts.period_for`), so whoever
+changes the profile stores the snapshots of the present and all former periods first.
 """
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from metering.accounts import BillingPeriod, PeriodState, period_for
-from metering.billable import all_contributions
-from metering.catalog import Catalog
-from metering.contract import OLDEST_WINDOW, format_instant
-from metering.periods import HOUR, Period, hour_of
-from metering.rating import quantities
+from metering.core.accounts import BillingPeriod, PeriodState, period_for
+from metering.core.billable import all_contributions
+from metering.core.catalog import Catalog
+from metering.core.contract import OLDEST_WINDOW, format_instant
+from metering.core.periods import HOUR, Period, hour_of
+from metering.core.rating import quantities
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers

@@ -11,9 +11,9 @@ from typing import Any
 
 import stripe
 
-from metering.accounts import Customer, period_for
-from metering.catalog import Catalog, Override
-from metering.periods import hour_of
+from metering.core.accounts import Customer, period_for
+from metering.core.catalog import Catalog, Override
+from metering.core.periods import hour_of
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from ops.customers import make_own_prices
@@ -39,7 +39,7 @@ def planned(customer: Customer, plan: str, override: Override | None, catalog: C
     ------
     WrongInputError
         When the customer has an override and it is not said what becomes of it.
-    metering.catalog.CatalogError
+    metering.core.catalog.CatalogError
         When there is no such plan, or the two do not go together.
     """
     if override is None and customer.override != Override() and plan != customer.plan:

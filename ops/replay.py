@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from metering.conservation import Difference, hour_differences
-from metering.hour_pairs import hour_pairs
-from metering.periods import HOUR
-from metering.rollup import rollup
+from metering.core.conservation import Difference, hour_differences
+from metering.core.periods import HOUR
+from metering.core.rollup import rollup
+from metering.tables.hour_pairs import hour_pairs
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
 from metering.tables.reports import Reports

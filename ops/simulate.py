@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from metering.accounts import BillingPeriod, period_for
-from metering.billable import all_contributions
-from metering.catalog import Catalog
-from metering.periods import hour_of
-from metering.rating import invoice_total, quantities, rate
+from metering.core.accounts import BillingPeriod, period_for
+from metering.core.billable import all_contributions
+from metering.core.catalog import Catalog
+from metering.core.periods import hour_of
+from metering.core.rating import invoice_total, quantities, rate
 from metering.tables.customers import Account
 from metering.tables.hours import Hours
 
@@ -61,7 +61,7 @@ def simulate(
 
     Raises
     ------
-    metering.catalog.CatalogError
+    metering.core.catalog.CatalogError
         When the draft has no such plan, or its fee is custom.
     """
     billing = billing or period_for(account.customer, account.periods, hour_of(now))

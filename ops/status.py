@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.contract import format_instant
-from metering.periods import DAY, HOUR, day_hours
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.contract import format_instant
+from metering.core.periods import DAY, HOUR, day_hours
 from metering.tables.customers import Account
 from metering.tables.ledger import Ledger
 from metering.tables.markers import SHARDS, Markers

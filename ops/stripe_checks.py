@@ -9,7 +9,7 @@ from typing import Any
 
 import stripe
 
-from metering.periods import hour_of
+from metering.core.periods import hour_of
 
 _PAGE = 100
 _SHORTEST_GRACE = timedelta(hours=24)

@@ -12,10 +12,10 @@ from typing import Any
 
 import stripe
 
-from metering.accounts import Customer
-from metering.catalog import Catalog, Price, Terms
-from metering.rating import BASE_FEE
-from metering.stripe_names import base_lookup_key, cents, event_name, meter_lookup_key, stripe_tiers
+from metering.core.accounts import Customer
+from metering.core.catalog import Catalog, Price, Terms
+from metering.core.rating import BASE_FEE
+from metering.core.stripe_names import base_lookup_key, cents, event_name, meter_lookup_key, stripe_tiers
 from ops.errors import OperatorError
 
 _LOOKUP_KEYS_A_CALL = 10

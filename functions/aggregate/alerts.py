@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aggregate.publish import Publisher
-from metering.accounts import BillingPeriod, Customer, period_for
-from metering.alerts import (
+from metering.aws.observability import count
+from metering.core.accounts import BillingPeriod, Customer, period_for
+from metering.core.alerts import (
     Alert,
     LastReport,
     has_limits,
@@ -22,12 +23,11 @@ from metering.alerts import (
     silence_alerts,
     usage_alerts,
 )
-from metering.billable import all_contributions
-from metering.catalog import Catalog
-from metering.forecast import forecast
-from metering.observability import count
-from metering.periods import HOUR, hour_of
-from metering.rating import quantities
+from metering.core.billable import all_contributions
+from metering.core.catalog import Catalog
+from metering.core.forecast import forecast
+from metering.core.periods import HOUR, hour_of
+from metering.core.rating import quantities
 from metering.tables.alerts import Alerts
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours

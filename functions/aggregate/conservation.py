@@ -8,20 +8,20 @@ is read once more before it counts. Source: design page "billing", section "Cons
 from dataclasses import dataclass
 from datetime import datetime
 
-from metering.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
-from metering.billable import Contributions, all_contributions
-from metering.catalog import Catalog
-from metering.conservation import (
+from metering.core.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
+from metering.core.billable import Contributions, all_contributions
+from metering.core.catalog import Catalog
+from metering.core.conservation import (
     Difference,
     contribution_differences,
     hour_differences,
     invoice_differences,
     ledger_differences,
 )
-from metering.hour_pairs import HourPair, hour_pairs
-from metering.periods import HOUR, hour_of
-from metering.rollup import Hour, rollup
+from metering.core.periods import HOUR, hour_of
+from metering.core.rollup import Hour, rollup
 from metering.tables.customers import Account, Customers
+from metering.tables.hour_pairs import HourPair, hour_pairs
 from metering.tables.hours import Hours
 from metering.tables.ledger import SENT, Ledger
 from metering.tables.markers import Markers

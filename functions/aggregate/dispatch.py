@@ -6,9 +6,9 @@ Source: design page "storage", section "Recomputing an hour".
 from collections.abc import Iterator
 from datetime import datetime
 
-from metering.contract import format_instant
-from metering.periods import HOUR
-from metering.queues import Message
+from metering.aws.queues import Message
+from metering.core.contract import format_instant
+from metering.core.periods import HOUR
 from metering.tables.markers import SHARDS, DirtyHour, Markers
 
 OPEN_HOUR_EVERY_MINUTES = 10

@@ -15,11 +15,11 @@ from aggregate.dispatch import due_hours
 from aggregate.publish import Publisher
 from aggregate.recompute import Tables, recompute
 from aggregate.sweeps import customer_messages, shard_messages
-from metering.catalog import builtin_catalog
-from metering.contract import format_instant, parse_instant
-from metering.observability import count, logger, metrics
-from metering.queues import Message, send_all, sqs
-from metering.settings import Settings, read_settings
+from metering.aws.observability import count, logger, metrics
+from metering.aws.queues import Message, send_all, sqs
+from metering.aws.settings import Settings, read_settings
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import format_instant, parse_instant
 from metering.tables.alerts import Alerts
 from metering.tables.client import dynamodb
 from metering.tables.customers import Customers

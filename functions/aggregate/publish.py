@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from metering.alerts import Alert
-from metering.observability import count, logger
+from metering.aws.observability import count, logger
+from metering.core.alerts import Alert
 from metering.tables.client import RETRIES
 
 if TYPE_CHECKING:

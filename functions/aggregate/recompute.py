@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from metering.accounts import period_for
-from metering.catalog import Basis, Catalog
-from metering.observability import count, logger
-from metering.periods import DAY, HOUR, day_of
-from metering.rollup import Hour, rollup
+from metering.aws.observability import count, logger
+from metering.core.accounts import period_for
+from metering.core.catalog import Basis, Catalog
+from metering.core.periods import DAY, HOUR, day_of
+from metering.core.rollup import Hour, rollup
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers

@@ -7,9 +7,9 @@ tried again by itself. Source: design page "storage", section "Sweeps".
 from collections.abc import Iterator
 from datetime import datetime
 
-from metering.contract import format_instant
-from metering.periods import hour_of
-from metering.queues import Message
+from metering.aws.queues import Message
+from metering.core.contract import format_instant
+from metering.core.periods import hour_of
 from metering.tables.customers import Customers
 from metering.tables.markers import SHARDS
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import jwt
 
-from metering.accounts import KEY_PREFIX, Instance, split_key
-from metering.web import Identity
+from metering.aws.web import Identity
+from metering.core.accounts import KEY_PREFIX, Instance, split_key
 
 ALGORITHM = "HS256"
 SCHEME = "bearer "

@@ -7,11 +7,11 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from authorizer.credentials import bearer_of, identify_key, identify_token, is_key
-from metering.observability import logger
-from metering.settings import Settings, read_settings
+from metering.aws.observability import logger
+from metering.aws.settings import Settings, read_settings
+from metering.aws.web import Identity
 from metering.tables.client import dynamodb
 from metering.tables.customers import Customers
-from metering.web import Identity
 
 
 class AuthorizerSettings(Settings):

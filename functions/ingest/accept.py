@@ -8,7 +8,8 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from metering.contract import (
+from metering.aws.web import ApiError, Identity, require_customer, require_instance_key
+from metering.core.contract import (
     LATEST_WINDOW,
     MAX_REPORT_BYTES,
     OLDEST_WINDOW,
@@ -19,7 +20,6 @@ from metering.contract import (
 )
 from metering.tables.markers import Markers
 from metering.tables.reports import Outcome, Reports, Stored
-from metering.web import ApiError, Identity, require_customer, require_instance_key
 
 
 @dataclass(frozen=True, slots=True)

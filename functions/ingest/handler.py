@@ -6,13 +6,13 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from ingest.accept import Accepted, accept
-from metering.contract import Pace, ReportAnswer
-from metering.observability import count, logger, metrics
-from metering.settings import Settings, read_settings
+from metering.aws.observability import count, logger, metrics
+from metering.aws.settings import Settings, read_settings
+from metering.aws.web import ApiError, body_of, identity_of, json_answer, request_id
+from metering.core.contract import Pace, ReportAnswer
 from metering.tables.client import dynamodb
 from metering.tables.markers import Markers
 from metering.tables.reports import Outcome, Reports
-from metering.web import ApiError, body_of, identity_of, json_answer, request_id
 
 
 class IngestSettings(Settings):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.billable import EXACT
-from metering.catalog import Catalog
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.billable import EXACT
+from metering.core.catalog import Catalog
 from metering.tables.customers import Account, Customers
 from stripe_report.gateway import Gateway
 from stripe_report.plan import SETTLES_AFTER

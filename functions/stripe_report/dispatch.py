@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from metering.contract import format_instant
-from metering.queues import Message
-from metering.stripe_names import EventName
+from metering.aws.queues import Message
+from metering.core.contract import format_instant
+from metering.core.stripe_names import EventName
 from metering.tables.closings import Closing
 from metering.tables.customers import Customers
 from metering.tables.markers import SHARDS, Markers

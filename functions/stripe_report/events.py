@@ -9,8 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from metering.queues import Message
-from metering.stripe_names import EventName, read_identifier
+from metering.aws.queues import Message
+from metering.core.stripe_names import EventName, read_identifier
 from stripe_report.dispatch import message, refused_message
 from stripe_report.reader import Reader
 

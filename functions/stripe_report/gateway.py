@@ -14,7 +14,7 @@ from typing import Any
 
 import stripe
 
-from metering.answers import plain
+from metering.core.answers import plain
 from metering.tables.ledger import PENDING, SENT
 from stripe_report.reader import Reader
 

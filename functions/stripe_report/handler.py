@@ -9,11 +9,11 @@ from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, proce
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from metering.catalog import builtin_catalog
-from metering.contract import parse_instant
-from metering.observability import count, logger, metrics
-from metering.queues import send_all, sqs
-from metering.settings import Settings, read_settings
+from metering.aws.observability import count, logger, metrics
+from metering.aws.queues import send_all, sqs
+from metering.aws.settings import Settings, read_settings
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import parse_instant
 from metering.tables.client import dynamodb
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.billable import all_contributions
-from metering.catalog import Catalog
-from metering.periods import HOUR
-from metering.rollup import Hour
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.billable import all_contributions
+from metering.core.catalog import Catalog
+from metering.core.periods import HOUR
+from metering.core.rollup import Hour
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 
 SETTLES_AFTER = timedelta(minutes=15)

@@ -12,7 +12,7 @@ from typing import Any
 
 import stripe
 
-from metering.stripe_names import meter_of_event_name
+from metering.core.stripe_names import meter_of_event_name
 
 _PAGE = 100
 _AT_A_PERIODS_END = frozenset({"subscription_cycle", "subscription_update"})

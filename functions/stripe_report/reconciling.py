@@ -1,6 +1,6 @@
 """Comparing a period with Stripe's summaries, hour by hour, and sending again what differs.
 
-Source: design page "stripe", section "Closing a period". The rules are in `metering.reconcile`.
+Source: design page "stripe", section "Closing a period". The rules are in `metering.core.reconcile`.
 """
 
 from collections import defaultdict
@@ -10,11 +10,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from metering.accounts import BillingPeriod
-from metering.billable import all_contributions
-from metering.catalog import Catalog
-from metering.periods import HOUR
-from metering.reconcile import HourValues, Verdict, is_sent_again, verdict
+from metering.core.accounts import BillingPeriod
+from metering.core.billable import all_contributions
+from metering.core.catalog import Catalog
+from metering.core.periods import HOUR
+from metering.core.reconcile import HourValues, Verdict, is_sent_again, verdict
 from metering.tables.customers import Account
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from stripe_report.gateway import Gateway

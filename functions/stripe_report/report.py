@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from metering.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
-from metering.catalog import Basis, Catalog
-from metering.periods import day_hours
-from metering.rollup import Hour
+from metering.core.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
+from metering.core.catalog import Basis, Catalog
+from metering.core.periods import day_hours
+from metering.core.rollup import Hour
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import PENDING, SENT, Entry, Ledger

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from metering.accounts import Customer
-from metering.rollup import Hour
-from metering.stripe_names import event_identifier, event_name
+from metering.core.accounts import Customer
+from metering.core.rollup import Hour
+from metering.core.stripe_names import event_identifier, event_name
 from metering.tables.ledger import PENDING, Day, Entry, Ledger
 from stripe_report.gateway import Gateway, MeterEvent
 from stripe_report.plan import Key, with_entries

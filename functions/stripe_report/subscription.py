@@ -7,10 +7,10 @@ for the subscription as it is now, so that it does not matter how late or how of
 from dataclasses import dataclass
 from datetime import datetime
 
-from metering.accounts import BillingPeriod, Customer, PeriodState
-from metering.catalog import Catalog, CatalogError, Override
-from metering.periods import Period
-from metering.stripe_names import base_lookup_key, meter_lookup_key
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.catalog import Catalog, CatalogError, Override
+from metering.core.periods import Period
+from metering.core.stripe_names import base_lookup_key, meter_lookup_key
 from metering.tables.closings import Closing
 from metering.tables.customers import Account, Customers
 from stripe_report.reader import Reader, Subscription

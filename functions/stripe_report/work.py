@@ -12,10 +12,10 @@ from typing import Any
 
 import stripe
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.catalog import Catalog
-from metering.contract import format_instant, parse_instant
-from metering.observability import count, logger
+from metering.aws.observability import count, logger
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.catalog import Catalog
+from metering.core.contract import format_instant, parse_instant
 from metering.tables.closings import Closing
 from metering.tables.customers import Account
 from metering.tables.ledger import VersionConflictError

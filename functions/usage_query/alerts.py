@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from metering import answers
-from metering.accounts import BillingPeriod
-from metering.alerts import Alert
+from metering.core import answers
+from metering.core.accounts import BillingPeriod
+from metering.core.alerts import Alert
 
 
 def alerts_of(told: Iterable[Alert], billing: BillingPeriod) -> list[answers.Alert]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from metering.accounts import BillingPeriod
-from metering.alerts import SILENT_AFTER
-from metering.answers import (
+from metering.core.accounts import BillingPeriod
+from metering.core.alerts import SILENT_AFTER
+from metering.core.answers import (
     Alert,
     CurrentPeriod,
     EstimatedInvoice,
@@ -19,13 +19,13 @@ from metering.answers import (
     PeriodSpan,
     PlanLimits,
 )
-from metering.billable import EXACT, all_contributions
-from metering.catalog import Basis, Catalog, Meter, Price, Terms
-from metering.contract import Report
-from metering.forecast import METHODS, forecast, last_value
-from metering.periods import SECOND, Period, hour_of
-from metering.rating import BASE_FEE, Line, invoice_total, quantities, rate
-from metering.rollup import Hour
+from metering.core.billable import EXACT, all_contributions
+from metering.core.catalog import Basis, Catalog, Meter, Price, Terms
+from metering.core.contract import Report
+from metering.core.forecast import METHODS, forecast, last_value
+from metering.core.periods import SECOND, Period, hour_of
+from metering.core.rating import BASE_FEE, Line, invoice_total, quantities, rate
+from metering.core.rollup import Hour
 from usage_query.days import daily_breakdown
 from usage_query.flags import flags_of
 

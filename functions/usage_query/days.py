@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from metering.answers import DayUsage
-from metering.billable import Contributions
-from metering.catalog import Catalog
-from metering.forecast import last_value
-from metering.periods import Period, day_of
-from metering.rollup import Hour
+from metering.core.answers import DayUsage
+from metering.core.billable import Contributions
+from metering.core.catalog import Catalog
+from metering.core.forecast import last_value
+from metering.core.periods import Period, day_of
+from metering.core.rollup import Hour
 
 
 def daily_breakdown(

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from metering.answers import Flag
-from metering.catalog import Catalog
-from metering.contract import HOUR_SECONDS
-from metering.periods import HOUR, Period
-from metering.rollup import OVERLAP, Hour
+from metering.core.answers import Flag
+from metering.core.catalog import Catalog
+from metering.core.contract import HOUR_SECONDS
+from metering.core.periods import HOUR, Period
+from metering.core.rollup import OVERLAP, Hour
 
 GAP_SECONDS = 60
 """Seconds of an hour and source that may be missing before the page shows a gap."""

@@ -6,21 +6,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from metering.accounts import period_for
-from metering.alerts import SILENT_AFTER
-from metering.answers import CurrentPeriod
-from metering.catalog import builtin_catalog
-from metering.contract import Pace, WhoAmI, canonical_json
-from metering.observability import count, logger, metrics
-from metering.periods import hour_of
-from metering.settings import Settings, read_settings
-from metering.tables.alerts import Alerts
-from metering.tables.client import dynamodb
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
-from metering.web import (
+from metering.aws.observability import count, logger, metrics
+from metering.aws.settings import Settings, read_settings
+from metering.aws.web import (
     ApiError,
     Identity,
     identity_of,
@@ -29,6 +17,18 @@ from metering.web import (
     require_customer,
     require_instance_key,
 )
+from metering.core.accounts import period_for
+from metering.core.alerts import SILENT_AFTER
+from metering.core.answers import CurrentPeriod
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import Pace, WhoAmI, canonical_json
+from metering.core.periods import hour_of
+from metering.tables.alerts import Alerts
+from metering.tables.client import dynamodb
+from metering.tables.customers import Customers
+from metering.tables.hours import Hours
+from metering.tables.markers import Markers
+from metering.tables.reports import Reports
 from usage_query.alerts import alerts_of
 from usage_query.current_period import current_period, instance_states
 from usage_query.live import live_hours, newest_reports

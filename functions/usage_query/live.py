@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from metering.contract import Report
-from metering.periods import HOUR, Period, hour_of
-from metering.rollup import Hour, rollup
+from metering.core.contract import Report
+from metering.core.periods import HOUR, Period, hour_of
+from metering.core.rollup import Hour, rollup
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
 from metering.tables.reports import Reports

@@ -28,8 +28,8 @@ from local.services import Mosquitto, PostgreSQL
 from local.services.program import ServiceError
 from local.stack import STRIPE_API_KEY, InvocationFailedError, Stack, running_stack
 from local.traffic import Traffic, TrafficFailedError
-from metering.contract import parse_instant
-from metering.rating import BASE_FEE
+from metering.core.contract import parse_instant
+from metering.core.rating import BASE_FEE
 
 FOLDER = REPOSITORY / ".run" / "demo"
 STRETCH_SECONDS = 6.0

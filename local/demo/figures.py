@@ -12,14 +12,14 @@ import stripe
 from local.demo.customer import DemoCustomer
 from local.demo.settle import Books
 from local.demo.story import Truth
-from metering.billable import all_contributions
-from metering.catalog import builtin_catalog
-from metering.contract import Report
-from metering.periods import HOUR, Period, day_of
-from metering.rating import BASE_FEE, quantities
-from metering.reconcile import TOLERANCE
-from metering.rollup import Hour
-from metering.stripe_names import event_name
+from metering.core.billable import all_contributions
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import Report
+from metering.core.periods import HOUR, Period, day_of
+from metering.core.rating import BASE_FEE, quantities
+from metering.core.reconcile import TOLERANCE
+from metering.core.rollup import Hour
+from metering.core.stripe_names import event_name
 
 _MS = 1000
 

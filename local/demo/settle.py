@@ -4,9 +4,9 @@ from decimal import Decimal
 
 from local.demo.waiting import wait_until
 from local.stack import Stack
-from metering.billable import all_contributions
-from metering.catalog import builtin_catalog
-from metering.periods import day_of
+from metering.core.billable import all_contributions
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import day_of
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import SENT, Ledger

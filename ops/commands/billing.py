@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from metering.catalog import builtin_catalog
-from metering.contract import format_instant
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import format_instant
 from metering.tables.customers import Account
 from ops.deployment import Deployment
 from ops.errors import OperatorError, WrongInputError

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from metering.accounts import Customer, Status
-from metering.catalog import Override, builtin_catalog
-from metering.contract import format_instant
+from metering.core.accounts import Customer, Status
+from metering.core.catalog import Override, builtin_catalog
+from metering.core.contract import format_instant
 from metering.tables.customers import Account
 from ops.customers import add_customer, is_same_request, subscribe
 from ops.deployment import Deployment

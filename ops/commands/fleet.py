@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-from metering.periods import DAY, HOUR, hour_of
+from metering.core.periods import DAY, HOUR, hour_of
 from ops.deployment import Deployment
 from ops.options import AsJson, Stack, console, print_json, print_rows, progress
 from ops.status import FleetStatus, Waiting, fleet_status

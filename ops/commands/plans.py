@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from metering.catalog import builtin_catalog
-from metering.contract import format_instant
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import format_instant
 from ops.deployment import Deployment
 from ops.options import (
     ApiBase,

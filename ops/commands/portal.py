@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import typer
 
-from metering.contract import format_instant
+from metering.core.contract import format_instant
 from ops.deployment import Deployment
 from ops.options import AsJson, CustomerId, Stack, messages, print_json
 

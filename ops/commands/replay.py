@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from metering.contract import format_instant
-from metering.periods import HOUR
+from metering.core.contract import format_instant
+from metering.core.periods import HOUR
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 from ops.options import CustomerId, Stack, console

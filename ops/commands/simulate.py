@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from metering.catalog import CatalogError, builtin_catalog, parse_catalog
-from metering.contract import format_instant
+from metering.core.catalog import CatalogError, builtin_catalog, parse_catalog
+from metering.core.contract import format_instant
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
 from ops.options import AsJson, OneCustomer, Stack, messages, print_json, print_rows, progress, wrong_input

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from metering.accounts import Customer
-from metering.catalog import builtin_catalog
+from metering.core.accounts import Customer
+from metering.core.catalog import builtin_catalog
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 from ops.options import ApiBase, AsJson, DryRun, console, messages, print_json, print_rows, progress

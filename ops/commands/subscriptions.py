@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from metering.catalog import builtin_catalog
+from metering.core.catalog import builtin_catalog
 from ops.attaching import attach
 from ops.deployment import Deployment
 from ops.options import ApiBase, AsJson, CustomerId, DryRun, Stack, console, print_json

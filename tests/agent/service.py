@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from metering.contract import LATEST_WINDOW, OLDEST_WINDOW, Report, field_errors, format_instant
-from metering.rollup import rollup
+from metering.core.contract import LATEST_WINDOW, OLDEST_WINDOW, Report, field_errors, format_instant
+from metering.core.rollup import rollup
 
 KEY = "key-1"
 type Canned = tuple[int, dict[str, str], bytes]

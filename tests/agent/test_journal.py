@@ -11,7 +11,7 @@ from agent.journal_file import JournalFile
 from agent.meter import Verdict
 from agent.observation import Identity, Observation, Series
 from agent.tally import Failure
-from metering.contract import Report
+from metering.core.contract import Report
 from tests.agent.world import MEGABYTE, NOON, REPORTER, REQUESTS, Counters, Instance, Machine, latest, total
 
 HOUR = timedelta(hours=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.settings import Settings, SettingsError, load
-from metering.contract import ID_PATTERN
+from metering.core.contract import ID_PATTERN
 
 LICENSED = {
     "CUSTOMER_ID": "cust_1",

@@ -13,7 +13,7 @@ from agent.journal_rows import Frozen
 from agent.meter import Verdict
 from agent.observation import Identity, Moment, Observation, Series
 from agent.tally import Failure
-from metering.contract import Report
+from metering.core.contract import Report
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 REPORTER = Reporter("cust_1", "default", "1.0.0")

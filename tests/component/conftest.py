@@ -11,10 +11,10 @@ import pytest
 from moto import mock_aws
 
 # Imported before any test captures output: its log goes to the stream that it finds at import.
-import metering.observability  # noqa: F401
+import metering.aws.observability  # noqa: F401
 from local.services import DynamoDbLocal
-from metering.accounts import Customer, Instance, secret_digest
-from metering.periods import DAY, HOUR, hour_of
+from metering.core.accounts import Customer, Instance, secret_digest
+from metering.core.periods import DAY, HOUR, hour_of
 from metering.tables.client import RETRIES
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities import parameters
 
-from metering.queues import sqs
+from metering.aws.queues import sqs
 from metering.tables.client import dynamodb
 from tests.component.tables import items_of
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
+    from metering.aws.web import Identity
     from metering.tables.customers import Customers
     from metering.tables.hours import Hours
     from metering.tables.ledger import Ledger
     from metering.tables.markers import Markers
     from metering.tables.reports import Reports
-    from metering.web import Identity
 
 EVENTS = Path(__file__).parent.parent / "events"
 PORTAL_SECRET = "a portal secret of thirty-two bytes or more"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metering.contract import format_instant
-from metering.periods import HOUR as ONE_HOUR
+from metering.core.contract import format_instant
+from metering.core.periods import HOUR as ONE_HOUR
 from tests.component.tables import Calls
 from tests.reports import document
 

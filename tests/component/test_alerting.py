@@ -17,11 +17,11 @@ from moto import mock_aws
 from aggregate import publish
 from aggregate.alerts import TOLD_AGAIN_AFTER, Watch
 from aggregate.recompute import Tables, recompute
-from metering.accounts import BillingPeriod, Customer, Instance, secret_digest
-from metering.alerts import Alert, Kind
-from metering.catalog import Override, Price, builtin_catalog
-from metering.periods import DAY, HOUR
-from metering.rollup import Hour
+from metering.core.accounts import BillingPeriod, Customer, Instance, secret_digest
+from metering.core.alerts import Alert, Kind
+from metering.core.catalog import Override, Price, builtin_catalog
+from metering.core.periods import DAY, HOUR
+from metering.core.rollup import Hour
 from metering.tables.alerts import Alerts
 from metering.tables.client import RETRIES
 from metering.tables.customers import Customers

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.accounts import Customer, Instance
-from metering.alerts import Alert, Kind
-from metering.periods import DAY
+from metering.core.accounts import Customer, Instance
+from metering.core.alerts import Alert, Kind
+from metering.core.periods import DAY
 from metering.tables.alerts import Alerts, StoredAlert
 from metering.tables.customers import Customers
 from tests.component.tables import create_table, items_of

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from metering.contract import format_instant
+from metering.core.contract import format_instant
 from tests.component.service import PORTAL_SECRET
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from metering.accounts import Customer
+    from metering.core.accounts import Customer
     from tests.component.service import Service
 
 REFUSED = {"isAuthorized": False}

@@ -12,14 +12,14 @@ import pytest
 from aggregate.conservation import Tables, conserve
 from aggregate.recompute import Tables as RecomputeTables
 from aggregate.recompute import recompute
-from metering.accounts import BillingPeriod, Customer, PeriodState
-from metering.billable import all_contributions
-from metering.catalog import builtin_catalog
-from metering.conservation import Difference, Stage
-from metering.contract import format_instant
-from metering.late_usage import LateItem
-from metering.periods import DAY, HOUR, Period
-from metering.rollup import Hour
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.billable import all_contributions
+from metering.core.catalog import builtin_catalog
+from metering.core.conservation import Difference, Stage
+from metering.core.contract import format_instant
+from metering.core.late_usage import LateItem
+from metering.core.periods import DAY, HOUR, Period
+from metering.core.rollup import Hour
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import Day, Entry, Ledger

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.accounts import BillingPeriod, Customer, Instance, secret_digest
+from metering.core.accounts import BillingPeriod, Customer, Instance, secret_digest
 from metering.tables.customers import Customers
 from metering.tables.markers import shard_of
 from tests.component.tables import items_of

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from metering.contract import format_instant
-from metering.periods import HOUR
+from metering.core.contract import format_instant
+from metering.core.periods import HOUR
 from tests.component.tables import items_of
 from tests.reports import report
 from tests.unit.test_template import RESOURCES

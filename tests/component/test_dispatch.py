@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aggregate.dispatch import due_hours
-from metering.periods import HOUR as ONE_HOUR
-from metering.queues import Message, NotSentError, send_all
+from metering.aws.queues import Message, NotSentError, send_all
+from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.markers import SHARDS, shard_of
 from tests.reports import HOUR
 

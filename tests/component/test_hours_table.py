@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.contract import OLDEST_WINDOW
-from metering.periods import HOUR as ONE_HOUR
-from metering.rollup import Coverage, Hour, Level
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.rollup import Coverage, Hour, Level
 from metering.tables.hours import Hours
 from tests.component.tables import items_of
 from tests.reports import HOUR

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.accept import accept, check_window
-from metering.contract import MAX_REPORT_BYTES, Report, format_instant
-from metering.periods import HOUR as ONE_HOUR
-from metering.periods import hour_of
-from metering.settings import SettingsError
-from metering.web import ApiError, Identity
+from metering.aws.settings import SettingsError
+from metering.aws.web import ApiError, Identity
+from metering.core.contract import MAX_REPORT_BYTES, Report, format_instant
+from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.periods import hour_of
 from tests.component.tables import Calls
 from tests.reports import HOUR, document, gauge
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.periods import HOUR as ONE_HOUR
+from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.markers import SHARDS, Markers, shard_of
 from tests.reports import HOUR
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aggregate.recompute import Tables, recompute
-from metering.accounts import BillingPeriod, Customer
-from metering.catalog import Catalog, builtin_catalog, parse_catalog
-from metering.periods import HOUR as ONE_HOUR
-from metering.rollup import rollup
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.catalog import Catalog, builtin_catalog, parse_catalog
+from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.rollup import rollup
 from metering.tables.reports import Reports
 from tests.component.tables import Calls
 from tests.reports import HOUR, report
@@ -20,8 +20,8 @@ from tests.reports import HOUR, report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from metering.contract import Report
-    from metering.rollup import Hour
+    from metering.core.contract import Report
+    from metering.core.rollup import Hour
     from tests.component.service import Service
 
 CATALOG = builtin_catalog()

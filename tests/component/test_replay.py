@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from metering.contract import format_instant
-from metering.periods import DAY, HOUR
-from metering.rollup import Hour
+from metering.core.contract import format_instant
+from metering.core.periods import DAY, HOUR
+from metering.core.rollup import Hour
 from ops.__main__ import app
 from ops.deployment import Deployment
 from ops.errors import OperatorError

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metering.contract import OLDEST_WINDOW
-from metering.metrics import COUNTERS, GAUGES
-from metering.periods import HOUR as ONE_HOUR
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.metrics import COUNTERS, GAUGES
+from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.reports import Outcome, Reports
 from tests.component.tables import create_table, items_of
 from tests.reports import HOUR, gauge, report, source
@@ -19,7 +19,7 @@ from tests.reports import HOUR, gauge, report, source
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from metering.contract import Report
+    from metering.core.contract import Report
     from tests.component.tables import Calls
 
 STATE = "0192f1c9-3a5b-7c4d-8e9f-001122334455"

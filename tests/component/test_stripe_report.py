@@ -19,11 +19,11 @@ from moto import mock_aws
 
 from local.stripe_simulator import RunningSimulator, running_simulator
 from local.stripe_simulator.faults import Fault
-from metering.accounts import Customer
-from metering.catalog import builtin_catalog
-from metering.periods import DAY, HOUR, hour_of
-from metering.queues import sqs
-from metering.rollup import Hour
+from metering.aws.queues import sqs
+from metering.core.accounts import Customer
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import DAY, HOUR, hour_of
+from metering.core.rollup import Hour
 from metering.tables.client import RETRIES, dynamodb
 from metering.tables.closings import Closing
 from metering.tables.customers import Customers

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metering.accounts import Customer, Instance, secret_digest
-from metering.periods import HOUR, hour_of
+from metering.core.accounts import Customer, Instance, secret_digest
+from metering.core.periods import HOUR, hour_of
 from metering.tables.alerts import Alerts
 from metering.tables.markers import SHARDS, shard_of
 from tests.component.tables import Calls

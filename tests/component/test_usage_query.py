@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from metering.accounts import Customer
-from metering.contract import format_instant
-from metering.periods import HOUR as ONE_HOUR
-from metering.periods import Period, hour_of
-from metering.web import Identity
+from metering.aws.web import Identity
+from metering.core.accounts import Customer
+from metering.core.contract import format_instant
+from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.periods import Period, hour_of
 from tests.component.tables import Calls
 from tests.reports import document, gauge, report, source
 from usage_query.live import MOST_RECOMPUTED, live_hours

@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 
 from aggregate.recompute import Tables, recompute
-from metering.catalog import builtin_catalog
-from metering.contract import parse_instant
+from metering.core.catalog import builtin_catalog
+from metering.core.contract import parse_instant
 from metering.tables.client import RETRIES
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours

@@ -15,10 +15,10 @@ import boto3
 import pytest
 
 from aggregate.recompute import Tables, recompute
-from metering.accounts import Customer
-from metering.catalog import Basis, Catalog, builtin_catalog
-from metering.contract import format_instant
-from metering.periods import DAY
+from metering.core.accounts import Customer
+from metering.core.catalog import Basis, Catalog, builtin_catalog
+from metering.core.contract import format_instant
+from metering.core.periods import DAY
 from metering.tables.client import RETRIES
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours

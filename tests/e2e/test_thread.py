@@ -14,8 +14,8 @@ from local.demo.customer import DemoCustomer, make_customer
 from local.demo.figures import MeterRow, meter_rows
 from local.demo.settle import Books, settle
 from local.stack import STRIPE_API_KEY, Stack
-from metering.contract import MAX_REPORT_BYTES, format_instant
-from metering.periods import hour_of
+from metering.core.contract import MAX_REPORT_BYTES, format_instant
+from metering.core.periods import hour_of
 
 CUSTOMER = "cust_e2e"
 

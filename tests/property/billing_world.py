@@ -12,14 +12,14 @@ from typing import Any
 
 from aggregate.recompute import Tables, recompute
 from ingest.accept import accept
-from metering.catalog import Catalog
-from metering.contract import Report, format_instant, parse_instant
-from metering.rollup import rollup
+from metering.aws.web import ApiError, Identity
+from metering.core.catalog import Catalog
+from metering.core.contract import Report, format_instant, parse_instant
+from metering.core.rollup import rollup
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import SHARDS, Markers, shard_of
 from metering.tables.reports import Reports
-from metering.web import ApiError, Identity
 from tests.fakes.dynamodb import FakeDynamoDb
 from tests.property.histories import CUSTOMER, NOW, Delivery, History
 from tests.property.scheduler import Killed, Scheduler

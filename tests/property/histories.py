@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from metering.contract import Report
+from metering.core.contract import Report
 from tests.property.scheduler import Choice
 from tests.reports import gauge, report, source
 

@@ -8,11 +8,11 @@ from math import floor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.billable import contributions, quantity
-from metering.catalog import Basis, Meter, Price, Terms
-from metering.periods import HOUR, Period
-from metering.rating import invoice_total, rate
-from metering.rollup import Hour, Level
+from metering.core.billable import contributions, quantity
+from metering.core.catalog import Basis, Meter, Price, Terms
+from metering.core.periods import HOUR, Period
+from metering.core.rating import invoice_total, rate
+from metering.core.rollup import Hour, Level
 from tests.reports import HOUR as SOME_HOUR
 
 NANO = Fraction(1, 10**9)

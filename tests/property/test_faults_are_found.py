@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from aggregate.recompute import Tables
 from ingest.accept import Accepted, read_report
-from metering.catalog import Catalog
-from metering.contract import Report
-from metering.rollup import Hour, rollup
+from metering.aws.web import ApiError, Identity
+from metering.core.catalog import Catalog
+from metering.core.contract import Report
+from metering.core.rollup import Hour, rollup
 from metering.tables import hours
 from metering.tables.hours import Hours
 from metering.tables.markers import DirtyHour, Markers
 from metering.tables.reports import Outcome, Reports
-from metering.web import ApiError, Identity
 from tests.property.histories import History, histories
 from tests.property.test_interleavings import CATALOG, check
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metering.billable import all_contributions
-from metering.catalog import Basis, Catalog, Meter, Override, Plan, Price, Tier
-from metering.metrics import COUNTERS, GAUGES
-from metering.periods import HOUR, Period
-from metering.rating import BASE_FEE, invoice_total, quantities, rate, tiered_amount
-from metering.rollup import Hour, Level
+from metering.core.billable import all_contributions
+from metering.core.catalog import Basis, Catalog, Meter, Override, Plan, Price, Tier
+from metering.core.metrics import COUNTERS, GAUGES
+from metering.core.periods import HOUR, Period
+from metering.core.rating import BASE_FEE, invoice_total, quantities, rate, tiered_amount
+from metering.core.rollup import Hour, Level
 
 NANO = Fraction(1, 10**9)
 MILLION_DIGITS = 10**15

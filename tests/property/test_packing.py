@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.contract import Report
-from metering.metrics import GAUGES
+from metering.core.contract import Report
+from metering.core.metrics import GAUGES
 from metering.tables.packing import pack, unpack
 from tests.reports import document
 

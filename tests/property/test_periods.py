@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metering.accounts import Customer, period_for
-from metering.periods import HOUR, Period, add_months
+from metering.core.accounts import Customer, period_for
+from metering.core.periods import HOUR, Period, add_months
 
 YEARS = (2024, 2032)
 days = st.one_of(st.integers(1, 31), st.sampled_from((1, 28, 29, 30, 31)))

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.contract import Report
-from metering.rollup import rollup
+from metering.core.contract import Report
+from metering.core.rollup import rollup
 from tests.reports import HOUR, gauge, report
 
 COUNTERS = ("http_requests", "mqtt_bytes_sent", "lora_frames")

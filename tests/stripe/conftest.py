@@ -3,7 +3,7 @@
 import pytest
 
 from local.stripe_simulator import StripeAccount
-from metering.catalog import builtin_catalog
+from metering.core.catalog import builtin_catalog
 from tests.stripe.world import World, prepared_account
 
 

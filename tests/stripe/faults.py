@@ -10,9 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from local.stripe_simulator import StripeAccount
-from metering.catalog import builtin_catalog
-from metering.periods import HOUR
-from metering.rating import invoice_total
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import HOUR
+from metering.core.rating import invoice_total
 from metering.tables.ledger import PENDING, SENT
 from tests.stripe.memory_dynamodb import CrashError
 from tests.stripe.transport import fault

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from local.stripe_simulator.records import Meter
-from metering.late_usage import late_usage
-from metering.periods import HOUR
-from metering.rating import invoice_total, quantities, rate, tiered_amount
+from metering.core.late_usage import late_usage
+from metering.core.periods import HOUR
+from metering.core.rating import invoice_total, quantities, rate, tiered_amount
 from metering.tables.ledger import SENT
 from tests.stripe.memory_dynamodb import CrashError
 from tests.stripe.transport import fault

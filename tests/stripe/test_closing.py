@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from local.stripe_simulator import StripeAccount
-from metering.accounts import PeriodState, Status
-from metering.late_usage import late_usage
-from metering.observability import metrics
-from metering.periods import HOUR
+from metering.aws.observability import metrics
+from metering.core.accounts import PeriodState, Status
+from metering.core.late_usage import late_usage
+from metering.core.periods import HOUR
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
 from tests.stripe.memory_dynamodb import CrashError

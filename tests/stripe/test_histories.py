@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from local.stripe_simulator import Clock, StripeAccount, running_simulator
-from metering.catalog import Catalog, Override, Price, builtin_catalog
+from metering.core.catalog import Catalog, Override, Price, builtin_catalog
 from tests.stripe.histories import History
 from tests.stripe.http_world import HttpWorld
 from tests.stripe.world import START, World, peak_catalog, prepared_account

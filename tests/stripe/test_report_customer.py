@@ -10,8 +10,8 @@ from decimal import Decimal
 import pytest
 
 from local.stripe_simulator import StripeAccount
-from metering.accounts import Status
-from metering.periods import HOUR
+from metering.core.accounts import Status
+from metering.core.periods import HOUR
 from metering.tables.ledger import PENDING, SENT, Day, VersionConflictError
 from stripe_report.gateway import MeterEvent
 from stripe_report.report import report_customer

@@ -21,13 +21,13 @@ from aggregate.recompute import recompute
 from local.stripe_simulator import Clock, StripeAccount
 from local.stripe_simulator.faults import Faults
 from local.stripe_simulator.state import Settings
-from metering.accounts import BillingPeriod, Customer, Instance, PeriodState, secret_digest
-from metering.billable import EXACT, Contributions, all_contributions
-from metering.catalog import Basis, Catalog, Override, builtin_catalog
-from metering.contract import Gauge, Report, format_instant
-from metering.periods import HOUR, Period
-from metering.rating import Line, quantities, rate
-from metering.rollup import rollup
+from metering.core.accounts import BillingPeriod, Customer, Instance, PeriodState, secret_digest
+from metering.core.billable import EXACT, Contributions, all_contributions
+from metering.core.catalog import Basis, Catalog, Override, builtin_catalog
+from metering.core.contract import Gauge, Report, format_instant
+from metering.core.periods import HOUR, Period
+from metering.core.rating import Line, quantities, rate
+from metering.core.rollup import rollup
 from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import Entry, Ledger

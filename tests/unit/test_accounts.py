@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from metering.accounts import (
+from metering.core.accounts import (
     BillingPeriod,
     Customer,
     Instance,
@@ -15,7 +15,7 @@ from metering.accounts import (
     secret_digest,
     split_key,
 )
-from metering.catalog import Override, builtin_catalog, parse_override
+from metering.core.catalog import Override, builtin_catalog, parse_override
 
 JAN_15 = datetime(2026, 1, 15, 13, tzinfo=UTC)
 

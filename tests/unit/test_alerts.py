@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from metering.accounts import BillingPeriod, Customer
-from metering.alerts import (
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.alerts import (
     Alert,
     Kind,
     LastReport,
@@ -16,7 +16,7 @@ from metering.alerts import (
     silence_alerts,
     usage_alerts,
 )
-from metering.catalog import Override, Price, builtin_catalog
+from metering.core.catalog import Override, Price, builtin_catalog
 
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 14, 10, 0, 123456, tzinfo=UTC)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from metering.answers import InvoiceLine, plain
+from metering.core.answers import InvoiceLine, plain
 
 
 @pytest.mark.parametrize(

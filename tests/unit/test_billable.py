@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pytest
 
-from metering.answers import plain
-from metering.billable import all_contributions, contributions, quantity
-from metering.catalog import Basis, Meter, builtin_catalog
-from metering.periods import HOUR, Period
-from metering.rollup import Hour, Level
+from metering.core.answers import plain
+from metering.core.billable import all_contributions, contributions, quantity
+from metering.core.catalog import Basis, Meter, builtin_catalog
+from metering.core.periods import HOUR, Period
+from metering.core.rollup import Hour, Level
 
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 FIRST, SECOND, THIRD = (NOVEMBER.start + n * HOUR for n in range(3))

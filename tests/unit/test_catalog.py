@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from metering.catalog import (
+from metering.core.catalog import (
     Basis,
     CatalogError,
     Price,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from metering.contract import (
+from metering.core.contract import (
     LATEST_WINDOW,
     MAX_REPORT_BYTES,
     OLDEST_WINDOW,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from metering.accounts import BillingPeriod
-from metering.answers import CurrentPeriod, InstanceState
-from metering.catalog import builtin_catalog, parse_override
-from metering.periods import DAY, HOUR
-from metering.rollup import Hour, Level
+from metering.core.accounts import BillingPeriod
+from metering.core.answers import CurrentPeriod, InstanceState
+from metering.core.catalog import builtin_catalog, parse_override
+from metering.core.periods import DAY, HOUR
+from metering.core.rollup import Hour, Level
 from tests.reports import report
 from usage_query.current_period import current_period, instance_states
 

@@ -3,11 +3,11 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from metering.answers import DayUsage
-from metering.billable import all_contributions
-from metering.catalog import builtin_catalog
-from metering.periods import DAY, HOUR, Period
-from metering.rollup import Hour, Level
+from metering.core.answers import DayUsage
+from metering.core.billable import all_contributions
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import DAY, HOUR, Period
+from metering.core.rollup import Hour, Level
 from usage_query.days import daily_breakdown
 
 CATALOG = builtin_catalog()

@@ -10,13 +10,7 @@ import metering
 
 PACKAGE = Path(metering.__path__[0])
 FUNCTIONS = PACKAGE.parents[2] / "functions"
-CORE = [
-    PACKAGE / f"{name}.py"
-    for name in (
-        *("contract", "metrics", "catalog", "accounts", "periods"),
-        *("rollup", "billable", "rating", "forecast", "answers", "late_usage", "conservation"),
-    )
-]
+CORE = sorted((PACKAGE / "core").glob("[!_]*.py"))
 FIGURES = [*CORE, *(FUNCTIONS / "usage_query" / f"{name}.py" for name in ("current_period", "days", "flags"))]
 
 FLOAT_MODULES = {"math", "statistics", "random", "fractions", "numpy", "cmath"}

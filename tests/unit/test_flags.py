@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from metering.catalog import builtin_catalog
-from metering.periods import HOUR, Period
-from metering.rollup import Coverage, Hour, Level
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import HOUR, Period
+from metering.core.rollup import Coverage, Hour, Level
 from usage_query.flags import flags_of
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from metering.billable import contributions
-from metering.catalog import Basis, Meter, builtin_catalog
-from metering.forecast import forecast, last_value
-from metering.periods import DAY, HOUR, Period
-from metering.rollup import Hour, Level
+from metering.core.billable import contributions
+from metering.core.catalog import Basis, Meter, builtin_catalog
+from metering.core.forecast import forecast, last_value
+from metering.core.periods import DAY, HOUR, Period
+from metering.core.rollup import Hour, Level
 
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
 START = NOVEMBER.start

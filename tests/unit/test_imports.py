@@ -45,16 +45,16 @@ def test_every_contract_is_kept(sources: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden", "contract"),
     [
-        ("layers/metering/metering/rollup.py", "import boto3", "The core of metering knows no AWS"),
-        ("layers/metering/metering/rating.py", "import os", "The core of metering knows no AWS"),
-        ("layers/metering/metering/web.py", "import agent.clock", "metering imports no function"),
+        ("layers/metering/metering/core/rollup.py", "import boto3", "metering.core knows no AWS"),
+        ("layers/metering/metering/core/rating.py", "import os", "metering.core knows no AWS"),
+        ("layers/metering/metering/aws/web.py", "import agent.clock", "metering imports no function"),
         (
             "functions/ingest/accept.py",
             "import usage_query.live",
             "A function imports metering, never another",
         ),
         ("functions/usage_query/live.py", "import stripe", "stripe is imported by stripe_report"),
-        ("agent/clock.py", "import metering.rollup", "The agent knows the contract and the metrics"),
+        ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
     ],
 )
 def test_a_forbidden_import_is_found(sources: Path, module: str, forbidden: str, contract: str) -> None:

@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.catalog import Override, Price, builtin_catalog
-from metering.late_usage import LateItem, LateUsage, late_usage
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.catalog import Override, Price, builtin_catalog
+from metering.core.late_usage import LateItem, LateUsage, late_usage
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND_DAY = START + timedelta(days=1)

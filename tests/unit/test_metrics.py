@@ -1,6 +1,6 @@
 """The registry holds the contract's metrics, each with its kind and unit."""
 
-from metering.metrics import COUNTERS, GAUGES, METRICS, REGISTRY, Kind
+from metering.core.metrics import COUNTERS, GAUGES, METRICS, REGISTRY, Kind
 
 CONTRACT_COUNTERS = """
 mqtt_messages_published mqtt_messages_received mqtt_bytes_sent mqtt_bytes_received mqtt_payload_bytes_sent

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.catalog import builtin_catalog
-from metering.rollup import Hour
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.catalog import builtin_catalog
+from metering.core.rollup import Hour
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from stripe_report.plan import Wanted, is_done, is_settled, next_entry, to_send, wanted_of, with_entries
 

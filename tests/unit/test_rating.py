@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from metering.catalog import Tier, builtin_catalog, parse_override
-from metering.rating import BASE_FEE, compare, invoice_total, quantities, rate, tiered_amount, to_cent
+from metering.core.catalog import Tier, builtin_catalog, parse_override
+from metering.core.rating import BASE_FEE, compare, invoice_total, quantities, rate, tiered_amount, to_cent
 from tests.reports import HOUR
 
 STARTER = builtin_catalog().terms("starter@1")

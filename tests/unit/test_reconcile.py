@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from metering.reconcile import HourValues, Verdict, is_sent_again, verdict
+from metering.core.reconcile import HourValues, Verdict, is_sent_again, verdict
 
 HOUR = datetime(2026, 3, 10, 13, tzinfo=UTC)
 NOW = HOUR + timedelta(hours=5)

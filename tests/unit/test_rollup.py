@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from metering.contract import Report
-from metering.rollup import Coverage, Level, rollup
+from metering.core.contract import Report
+from metering.core.rollup import Coverage, Level, rollup
 from tests.reports import HOUR, gauge, report, source
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from metering.settings import Settings, SettingsError, read_settings
+from metering.aws.settings import Settings, SettingsError, read_settings
 
 
 class Wanted(Settings):

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from metering.contract import FieldError, WhoAmI
-from metering.web import (
+from metering.aws.web import (
     ApiError,
     Identity,
     body_of,
@@ -18,6 +17,7 @@ from metering.web import (
     require_customer,
     require_instance_key,
 )
+from metering.core.contract import FieldError, WhoAmI
 
 NOW = datetime(2026, 11, 22, 13, 35, 10, 999, tzinfo=UTC)
 PORTAL = Identity("acme", "", "portal", NOW.replace(microsecond=0) + timedelta(hours=1))

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bench.year import Figures, Life, NotConservedError, simulate
-from metering.catalog import Basis, builtin_catalog
-from metering.periods import HOUR
+from metering.core.catalog import Basis, builtin_catalog
+from metering.core.periods import HOUR
 
 CATALOG = builtin_catalog()
 PEAKS = CATALOG.model_copy(

@@ -13,7 +13,7 @@ import boto3
 import httpx
 import pytest
 
-from metering.rollup import Hour, Level
+from metering.core.rollup import Hour, Level
 from ops.__main__ import main
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from metering.accounts import Customer, PeriodState
-from metering.catalog import builtin_catalog
-from metering.periods import DAY, HOUR, hour_of
+from metering.core.accounts import Customer, PeriodState
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import DAY, HOUR, hour_of
 from metering.tables.markers import shard_of
 from ops.attaching import attach
 from ops.customers import StripeTerms, subscribe

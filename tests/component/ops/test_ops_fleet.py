@@ -14,8 +14,8 @@ import boto3
 import pytest
 
 from authorizer.credentials import identify_token
-from metering.accounts import BillingPeriod
-from metering.periods import DAY, HOUR, hour_of
+from metering.core.accounts import BillingPeriod
+from metering.core.periods import DAY, HOUR, hour_of
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from ops.deployment import Deployment
 from ops.errors import OperatorError

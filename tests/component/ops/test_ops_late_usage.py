@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.catalog import builtin_catalog
-from metering.periods import HOUR, hour_of
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.catalog import builtin_catalog
+from metering.core.periods import HOUR, hour_of
 from metering.tables.customers import Account
 from ops.late import LateTables, find_late, make_invoice_items, put_intents
 from tests.component.ops.desk import Desk

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from metering.accounts import period_for
-from metering.catalog import Override, builtin_catalog
-from metering.periods import DAY, Period, hour_of
+from metering.core.accounts import period_for
+from metering.core.catalog import Override, builtin_catalog
+from metering.core.periods import DAY, Period, hour_of
 from metering.tables.customers import Account
 from ops.errors import OperatorError
 from ops.plans import planned, set_plan

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metering.periods import hour_of
+from metering.core.periods import hour_of
 from tests.component.ops.desk import Desk
 
 
@@ -22,7 +22,7 @@ def fleet(desk: Desk) -> Desk:
 @pytest.fixture
 def draft(tmp_path: Path) -> str:
     """A draft of the catalogue with a starter that costs $39 and $1 a GB."""
-    text = resources.files("metering").joinpath("catalog.toml").read_text(encoding="utf-8")
+    text = resources.files("metering.core").joinpath("catalog.toml").read_text(encoding="utf-8")
     dearer = text.replace('base_fee = "29.00"', 'base_fee = "39.00"')
     dearer = dearer.replace('included = "10", overage = "0.10"', 'included = "10", overage = "1"')
     path = tmp_path / "draft.toml"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from metering.catalog import builtin_catalog
+from metering.core.catalog import builtin_catalog
 from ops.stripe_objects import catalog_prices
 from tests.component.ops.desk import Desk
 

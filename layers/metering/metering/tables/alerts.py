@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from metering.alerts import Alert
-from metering.contract import OLDEST_WINDOW, format_instant
+from metering.core.alerts import Alert
+from metering.core.contract import OLDEST_WINDOW, format_instant
 from metering.tables.client import query_between, query_prefix
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metering.contract import format_instant, parse_instant
+from metering.core.contract import format_instant, parse_instant
 from metering.tables.client import query_all
 from metering.tables.markers import SHARDS, shard_of
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metering.accounts import BillingPeriod, Customer, Instance, PeriodState
-from metering.contract import format_instant
+from metering.core.accounts import BillingPeriod, Customer, Instance, PeriodState
+from metering.core.contract import format_instant
 from metering.tables.client import query_all, query_between, query_prefix
 from metering.tables.closings import Closing, Closings
 from metering.tables.late import LateItems

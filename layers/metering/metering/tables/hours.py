@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from metering.contract import OLDEST_WINDOW, format_instant, parse_instant
-from metering.rollup import Coverage, Hour, Level
+from metering.core.contract import OLDEST_WINDOW, format_instant, parse_instant
+from metering.core.rollup import Coverage, Hour, Level
 from metering.tables.client import query_between
 from metering.tables.packing import pack, unpack
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metering.contract import format_instant
-from metering.late_usage import LateItem
+from metering.core.contract import format_instant
+from metering.core.late_usage import LateItem
 from metering.tables.client import query_prefix
 
 if TYPE_CHECKING:

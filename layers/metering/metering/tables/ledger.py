@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from metering.contract import format_instant, parse_instant
+from metering.core.contract import format_instant, parse_instant
 from metering.tables.client import query_between
 from metering.tables.packing import pack, unpack
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from metering.contract import format_instant, parse_instant
+from metering.core.contract import format_instant, parse_instant
 from metering.tables.client import query_all, query_prefix
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import json
 import zlib
 from typing import Any
 
-from metering.contract import canonical_json
+from metering.core.contract import canonical_json
 
 _REPORT_1 = (
     b'"remainder":"went_back":"unreachable":"denied":"stale":"lower_bound":"source_identity"'

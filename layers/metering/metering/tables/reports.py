@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from metering.contract import OLDEST_WINDOW, Report, format_instant, parse_instant
+from metering.core.contract import OLDEST_WINDOW, Report, format_instant, parse_instant
 from metering.tables.client import query_all, query_between, query_prefix
 from metering.tables.packing import pack, unpack
 

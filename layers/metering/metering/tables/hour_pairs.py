@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from metering.rollup import Hour, rollup
+from metering.core.rollup import Hour, rollup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from metering.metrics import COUNTERS, GAUGES
+from metering.core.metrics import COUNTERS, GAUGES
 
 SCHEMA_VERSION = 1
 MAX_REPORT_BYTES = 64 * 1024

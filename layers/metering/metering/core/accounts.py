@@ -13,9 +13,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metering.catalog import Catalog, Exact, Override, SignedExact, Terms
-from metering.contract import ID_PATTERN, Id, Instant
-from metering.periods import Period
+from metering.core.catalog import Catalog, Exact, Override, SignedExact, Terms
+from metering.core.contract import ID_PATTERN, Id, Instant
+from metering.core.periods import Period
 
 KEY_PREFIX = "zmf_"
 THRESHOLDS = (80, 90, 100)

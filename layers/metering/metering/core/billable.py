@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Context, Decimal
 
-from metering.catalog import Basis, Catalog, Meter
-from metering.periods import Period
-from metering.rollup import Hour
+from metering.core.catalog import Basis, Catalog, Meter
+from metering.core.periods import Period
+from metering.core.rollup import Hour
 
 DECIMALS = 9
 _BILLION = 1_000_000_000

@@ -13,11 +13,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metering.accounts import BillingPeriod, PeriodState
-from metering.billable import EXACT, Contributions, quantity
-from metering.catalog import Catalog, SignedExact
-from metering.contract import Id, Instant
-from metering.rating import tiered_amount
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.billable import EXACT, Contributions, quantity
+from metering.core.catalog import Catalog, SignedExact
+from metering.core.contract import Id, Instant
+from metering.core.rating import tiered_amount
 
 
 class LateItem(BaseModel):

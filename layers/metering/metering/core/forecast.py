@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 
-from metering.billable import EXACT, quantity
-from metering.catalog import Basis, Meter
-from metering.periods import DAY, HOUR, Period, day_hours, hour_of
-from metering.rollup import Hour
+from metering.core.billable import EXACT, quantity
+from metering.core.catalog import Basis, Meter
+from metering.core.periods import DAY, HOUR, Period, day_hours, hour_of
+from metering.core.rollup import Hour
 
 METHODS = {
     Basis.SUM: "to date, plus the mean of the last seven full days for every day that remains",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
-from metering.contract import Instant
+from metering.core.contract import Instant
 
 CENT_PLACES = 2
 

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from metering import alert_texts
-from metering.accounts import BillingPeriod, Customer
-from metering.billable import EXACT
-from metering.catalog import Catalog, Meter, MeterName, Price, Terms
-from metering.contract import FullHour, Id, Instant, format_instant
-from metering.periods import hour_of
-from metering.rating import invoice_total, rate
+from metering.core import alert_texts
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.billable import EXACT
+from metering.core.catalog import Catalog, Meter, MeterName, Price, Terms
+from metering.core.contract import FullHour, Id, Instant, format_instant
+from metering.core.periods import hour_of
+from metering.core.rating import invoice_total, rate
 
 SILENT_AFTER = timedelta(hours=3)
 """An instance whose newest report covers nothing younger than this is silent."""

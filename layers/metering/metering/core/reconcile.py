@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from metering.billable import EXACT
-from metering.contract import format_instant
+from metering.core.billable import EXACT
+from metering.core.contract import format_instant
+from metering.core.periods import SECOND
 
 TOLERANCE = Decimal("0.000001")
 """In the meter's units; Stripe's summaries are floats."""
@@ -67,7 +68,7 @@ class HourValues:
             "ledger": f"{self.ledger:f}",
             "stripe": None if self.stripe is None else f"{self.stripe:f}",
             "difference": f"{self.difference:f}",
-            "age": int((now - self.sent_at).total_seconds()),
+            "age": (now - self.sent_at) // SECOND,
         }
 
 

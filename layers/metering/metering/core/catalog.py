@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from metering.contract import field_errors
-from metering.metrics import COUNTERS, GAUGES, REGISTRY, Kind
+from metering.core.contract import field_errors
+from metering.core.metrics import COUNTERS, GAUGES, REGISTRY, Kind
 
 
 class CatalogError(ValueError):
@@ -30,7 +30,7 @@ class CatalogError(ValueError):
 
 
 class Basis(StrEnum):
-    """How a meter's quantity comes from its metrics; the algebra is in `metering.billable`."""
+    """How a meter's quantity comes from its metrics; the algebra is in `metering.core.billable`."""
 
     SUM = "sum"
     AVERAGE = "average"
@@ -242,5 +242,5 @@ def _validated[E: _Entry](model: type[E], entries: Mapping[str, Any], name: str)
 @cache
 def builtin_catalog() -> Catalog:
     """Return the catalogue that ships with this package."""
-    text = resources.files("metering").joinpath("catalog.toml").read_text(encoding="utf-8")
+    text = resources.files("metering.core").joinpath("catalog.toml").read_text(encoding="utf-8")
     return parse_catalog(text, "catalog.toml")

@@ -10,13 +10,13 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from metering.accounts import BillingPeriod
-from metering.billable import DECIMALS, EXACT, SIGNIFICANT_DIGITS, Contributions, quantity
-from metering.catalog import Basis, Catalog, Meter
-from metering.late_usage import LateItem, late_usage
-from metering.periods import Period
-from metering.reconcile import TOLERANCE
-from metering.rollup import Hour
+from metering.core.accounts import BillingPeriod
+from metering.core.billable import DECIMALS, EXACT, SIGNIFICANT_DIGITS, Contributions, quantity
+from metering.core.catalog import Basis, Catalog, Meter
+from metering.core.late_usage import LateItem, late_usage
+from metering.core.periods import Period
+from metering.core.reconcile import TOLERANCE
+from metering.core.rollup import Hour
 
 
 class Stage(StrEnum):

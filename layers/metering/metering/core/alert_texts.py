@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import NamedTuple
 
-from metering.answers import plain, unit_price
-from metering.billable import EXACT
-from metering.catalog import Basis, Meter
+from metering.core.answers import plain, unit_price
+from metering.core.billable import EXACT
+from metering.core.catalog import Basis, Meter
 
 
 class Context(NamedTuple):

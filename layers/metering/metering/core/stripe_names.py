@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from metering.catalog import Price, Terms
-from metering.contract import canonical_json
-from metering.rating import BASE_FEE
+from metering.core.catalog import Price, Terms
+from metering.core.contract import canonical_json
+from metering.core.rating import BASE_FEE
 
 CENTS = 100
 _PREFIX = "zemfyre_"
