@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from moto import mock_aws
 
-from aggregate.alerts import Watch
+from aggregate.alerts import AlertRaiser
 from aggregate.publish import Publisher
-from aggregate.recompute import Tables, recompute
-from metering.core.accounts import BillingPeriod, Customer, Instance, secret_digest
+from aggregate.recompute import recompute
+from metering.aws.clients import RETRIES, Clients
+from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
 from metering.core.contract import HOUR_SECONDS, Report
+from metering.core.instances import Instance, secret_digest
 from metering.core.metrics import COUNTERS, GAUGES
 from metering.core.periods import HOUR
 from metering.core.rollup import rollup
-from metering.tables.alerts import Alerts
-from metering.tables.client import RETRIES, query_all, query_prefix
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.access import TableAccess
+from metering.tables.tables import Tables
+from testing.tables import create_table, create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,7 +41,6 @@ LAST_HOUR = END - HOUR
 NOW = END + timedelta(minutes=2)
 WIDE, LONG = "wide", "long"
 SOURCES = ("agent", "mqtt", "http", "postgres", "influxdb", "objects", "compute", "websocket", "external")
-_TABLES = ("customers", "reports", "markers", "hours", "scratch")
 _SWEPT_HOURS = 5
 """Hours whose keys a sweep reads: four, and the one that is open."""
 
@@ -62,7 +60,7 @@ class Heavy:
 
     client: DynamoDBClient
     tables: Tables
-    watch: Watch
+    alerts: AlertRaiser
     units: Counter[str]
     """Read and write units consumed, as DynamoDB Local tells them."""
 
@@ -78,47 +76,24 @@ class Heavy:
             aws_secret_access_key="bench",  # noqa: S106  DynamoDB Local takes any
             config=RETRIES,
         )
-        tables = Tables(
-            Customers(client, "customers"),
-            Reports(client, "reports"),
-            Markers(client, "markers"),
-            Hours(client, "hours"),
-        )
+        tables = Tables.plain(client)
         boto3.client("events", region_name="us-east-1").create_event_bus(Name="alerts")
         topic = boto3.client("sns", region_name="us-east-1").create_topic(Name="operator")["TopicArn"]
-        watch = Watch(
-            tables.customers,
-            tables.reports,
-            tables.hours,
-            Alerts(client, "customers"),
-            Publisher("alerts", topic),
-            builtin_catalog(),
-        )
+        alerts = AlertRaiser(tables, Publisher(Clients(), "alerts", topic), builtin_catalog())
         units: Counter[str] = Counter()
         client.meta.events.register("provide-client-params.dynamodb", _ask_for_units)
         client.meta.events.register("after-call.dynamodb", partial(_add_units, units))
-        return cls(client, tables, watch, units)
+        return cls(client, tables, alerts, units)
 
     def fill(self) -> None:
         """Make the tables, both customers, their reports and their hours."""
-        for name in _TABLES:
-            self.client.create_table(
-                TableName=name,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[
-                    {"AttributeName": "pk", "AttributeType": "S"},
-                    {"AttributeName": "sk", "AttributeType": "S"},
-                ],
-                KeySchema=[
-                    {"AttributeName": "pk", "KeyType": "HASH"},
-                    {"AttributeName": "sk", "KeyType": "RANGE"},
-                ],
-            )
+        create_tables(self.client)
+        create_table(self.client, "scratch")
         for name in (WIDE, LONG):
             self.tables.customers.add(Customer(customer_id=name, name=name, plan="professional@1"))
             self.tables.customers.add_period(name, BillingPeriod(start=START, end=END, plan="professional@1"))
         for number in range(INSTANCES):
-            self.tables.customers.put_instance(
+            self.tables.instances.put(
                 Instance(customer_id=WIDE, instance_id=f"i{number:04}", digests=(secret_digest("s"),))
             )
         for back in range(_SWEPT_HOURS - 1):
@@ -151,24 +126,24 @@ class Heavy:
     def evaluation(self) -> Work:
         """Step 5 of the last hour of a full period."""
         return Work(
-            run=lambda: self.watch.hour_recomputed(LONG, LAST_HOUR, NOW),
+            run=lambda: self.alerts.hour_recomputed(LONG, LAST_HOUR, NOW),
             floor=lambda: self._read("hours", LONG, ""),
         )
 
     def sweep_reporting(self) -> Work:
         """The sweep of a thousand instances, all of which report."""
-        return Work(run=lambda: self.watch.sweep(WIDE, NOW), floor=self._bare_sweep)
+        return Work(run=lambda: self.alerts.sweep(WIDE, NOW), floor=self._bare_sweep)
 
     def sweep_silent(self) -> Work:
         """The sweep at which all of a thousand instances have been silent for three hours."""
         return Work(
-            run=lambda: self.watch.sweep(WIDE, NOW + 4 * HOUR),
+            run=lambda: self.alerts.sweep(WIDE, NOW + 4 * HOUR),
             floor=self._bare_sweep_with_alerts,
             prepare=self._forget_silences,
         )
 
     def _recompute(self, customer: str, hour: datetime) -> None:
-        recompute(customer, hour, NOW, self.tables, self.watch.catalog)
+        recompute(customer, hour, NOW, self.tables, self.alerts.catalog)
 
     def _bare(self, customer: str, hour: datetime) -> None:
         """The five calls of a recomputation."""
@@ -182,13 +157,7 @@ class Heavy:
     def _bare_sweep(self) -> None:
         """The reads of a sweep: the account, the keys of the last hours, the period's hours."""
         self._read("customers", WIDE, "")
-        for _ in query_all(
-            self.client,
-            TableName="reports",
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": WIDE}},
-            ProjectionExpression="sk",
-        ):
+        for _ in self._table("reports").query("pk = :pk", {"ProjectionExpression": "sk"}, pk=WIDE):
             pass
         self._read("hours", WIDE, "")
 
@@ -206,17 +175,15 @@ class Heavy:
             )
 
     def _read(self, table: str, customer: str, prefix: str) -> None:
-        read = query_prefix(self.client, table, customer, prefix) if prefix else None
-        for _ in read or query_all(
-            self.client,
-            TableName=table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": customer}},
-        ):
+        read = self._table(table).items_with_prefix(customer, prefix) if prefix else None
+        for _ in read or self._table(table).query("pk = :pk", pk=customer):
             pass
 
+    def _table(self, name: str) -> TableAccess:
+        return TableAccess(self.client, name)
+
     def _forget_silences(self) -> None:
-        for item in [*query_prefix(self.client, "customers", WIDE, "alert#silent#")]:
+        for item in [*self._table("customers").items_with_prefix(WIDE, "alert#silent#")]:
             self.client.delete_item(TableName="customers", Key={"pk": item["pk"], "sk": item["sk"]})
 
 

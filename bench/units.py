@@ -19,26 +19,23 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from aggregate.conservation import Tables as ConservationTables
 from aggregate.conservation import conserve
 from aggregate.dispatch import due_hours
-from aggregate.recompute import Tables, recompute
+from aggregate.recompute import recompute
 from ingest.accept import accept
 from local.services import DynamoDbLocal
+from metering.aws.clients import RETRIES
 from metering.aws.web import Identity
-from metering.core.accounts import BillingPeriod, Customer, Instance, period_for
+from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
 from metering.core.contract import Report, format_instant
+from metering.core.instances import Instance
 from metering.core.metrics import COUNTERS, GAUGES
 from metering.core.periods import DAY, HOUR, Period
-from metering.tables.client import RETRIES
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import Ledger
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.tables import Tables
 from stripe_report.dispatch import due_customers
-from usage_query.live import live_hours
+from testing.tables import create_tables
+from usage_query.live import live_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,29 +69,12 @@ class Measured:
             aws_secret_access_key="bench",  # noqa: S106  DynamoDB Local asks for some, and checks none
             config=RETRIES,
         )
-        for name in ("customers", "reports", "markers", "hours", "ledger"):
-            self.client.create_table(
-                TableName=name,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[
-                    {"AttributeName": "pk", "AttributeType": "S"},
-                    {"AttributeName": "sk", "AttributeType": "S"},
-                ],
-                KeySchema=[
-                    {"AttributeName": "pk", "KeyType": "HASH"},
-                    {"AttributeName": "sk", "KeyType": "RANGE"},
-                ],
-            )
+        create_tables(self.client)
         self.units: Counter[str] = Counter()
         events = self.client.meta.events
         events.register("provide-client-params.dynamodb", _ask)
         events.register("after-call.dynamodb", self._add)
-        self.tables = Tables(
-            Customers(self.client, "customers"),
-            Reports(self.client, "reports"),
-            Markers(self.client, "markers"),
-            Hours(self.client, "hours"),
-        )
+        self.tables = Tables.plain(self.client)
         self.steps: list[Step] = []
 
     @contextmanager
@@ -164,7 +144,7 @@ def _one_instance(measured: Measured) -> None:
     )
     tables.customers.add(customer)
     tables.customers.add_period(CUSTOMER, BillingPeriod.of(customer, MONTH))
-    tables.customers.put_instance(Instance(customer_id=CUSTOMER, instance_id="default", digests=("0" * 64,)))
+    tables.instances.put(Instance(customer_id=CUSTOMER, instance_id="default", digests=("0" * 64,)))
     with measured.step("dispatch of an empty shard set (16 shards)"):
         assert not list(due_hours(tables.markers, NOW, include_open=True))
     with measured.step("dispatch to Stripe of an empty shard set (16 shards)"):
@@ -191,11 +171,8 @@ def _one_instance(measured: Measured) -> None:
     with measured.step("the same with one dirty hour"):
         _read(tables)
     recompute(CUSTOMER, first, NOW, tables, catalog)
-    books = ConservationTables(
-        tables.customers, tables.reports, tables.markers, tables.hours, Ledger(measured.client, "ledger")
-    )
     with measured.step("conservation of a full month, one instance"):
-        conserve(CUSTOMER, NOW, books, catalog)
+        conserve(CUSTOMER, NOW, tables, catalog)
 
 
 def _hundred_instances(measured: Measured) -> None:
@@ -211,14 +188,14 @@ def _hundred_instances(measured: Measured) -> None:
 
 def _ingest(tables: Tables, report: Report) -> None:
     identity = Identity(CUSTOMER, report.instance_id, "instance")
-    accept(report.canonical_json(), identity, NOW, tables.reports, tables.markers)
+    accept(report.canonical_json(), identity, NOW, tables)
 
 
 def _read(tables: Tables) -> None:
     """Make the reads of the page's one call but for the newest reports of instances and the alerts."""
     account = tables.customers.account(CUSTOMER)
     assert account is not None
-    billing = period_for(account.customer, account.periods, MONTH.start)
+    billing = account.period_at(MONTH.start)
     assert billing is not None, format_instant(NOW)
-    live = live_hours(CUSTOMER, billing.span, NOW, tables.markers, tables.hours, tables.reports)
-    assert live.hours
+    live = live_usage(CUSTOMER, billing, NOW, tables, builtin_catalog())
+    assert live.usage.hours

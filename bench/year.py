@@ -16,25 +16,23 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from aggregate.conservation import Tables as ConservationTables
 from aggregate.conservation import conserve
-from aggregate.recompute import Tables as RecomputeTables
 from aggregate.recompute import recompute
 from bench.traffic import Delivery, Traffic
 from ingest.accept import accept
 from metering.aws.web import Identity
-from metering.core.accounts import BillingPeriod, Customer, Instance, PeriodState, period_for
-from metering.core.billable import all_contributions, quantity
+from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
+from metering.core.billable import quantity
+from metering.core.instances import Instance
 from metering.core.late_usage import LateItem, late_usage
 from metering.core.periods import DAY, HOUR
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import SENT, Ledger
-from metering.tables.markers import Markers, shard_of
-from metering.tables.reports import Reports
-from stripe_report.report import Tables as ReportTables
+from metering.core.usage import PeriodUsage
+from metering.tables.ledger import SENT
+from metering.tables.shards import shard_of
+from metering.tables.tables import Tables
+from stripe_report.desk import Desk
 from stripe_report.report import report_customer
-from tests.fakes.dynamodb import FakeDynamoDb
+from testing.dynamodb import FakeDynamoDb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,9 +106,8 @@ class Life:
         self.stripe = _Stripe()
         self.client = FakeDynamoDb()
         fake: Any = self.client
-        self.customers, self.reports = Customers(fake, "customers"), Reports(fake, "reports")
-        self.markers, self.hours = Markers(fake, "markers"), Hours(fake, "hours")
-        self.ledger = Ledger(fake, "ledger")
+        self.tables = tables = Tables.plain(fake)
+        self.customers, self.markers, self.hours = tables.customers, tables.markers, tables.hours
         at = ANCHORS[self.number % len(ANCHORS)]
         anchor = None if at is None else datetime(self.begin.year, self.begin.month, *at, tzinfo=UTC)
         self.customer = Customer(
@@ -125,7 +122,7 @@ class Life:
         names = [f"instance-{n}" for n in range(1 + (self.number % 10 == 0))]
         for name in names:
             instance = Instance(customer_id=self.customer.customer_id, instance_id=name, digests=("0" * 64,))
-            self.customers.put_instance(instance)
+            self.tables.instances.put(instance)
         self.traffic = Traffic(self.customer.customer_id, names, self.chance)
         self.used: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
 
@@ -162,7 +159,7 @@ class Life:
         for delivery in waiting:
             if delivery.arrives <= now:
                 identity = Identity(self.customer.customer_id, delivery.instance, "instance")
-                done = accept(delivery.body, identity, now, self.reports, self.markers)
+                done = accept(delivery.body, identity, now, self.tables)
                 self.figures.reports += 1
                 self.figures.late_reports += delivery.late
                 used = self.used[done.report.window_start.month]
@@ -176,19 +173,12 @@ class Life:
         """Open periods that began, recompute, report, and make invoices final whose time has come."""
         self._open_period(now - DAY)
         self._open_period(now)
-        tables = RecomputeTables(self.customers, self.reports, self.markers, self.hours)
         for marker in list(self.markers.dirty(shard_of(self.customer.customer_id))):
-            recompute(marker.customer, marker.hour, now, tables, self.catalog)
+            recompute(marker.customer, marker.hour, now, self.tables, self.catalog)
             self.figures.recomputed += 1
         gateway: Any = self.stripe
-        report_customer(
-            self.customer.customer_id,
-            now,
-            ReportTables(self.customers, self.markers, self.hours, self.ledger),
-            gateway,
-            self.catalog,
-            include_open=False,
-        )
+        desk = Desk(self.tables, gateway, self.catalog)
+        report_customer(desk, self.customer.customer_id, now, include_open=False)
         for billing in self.customers.periods(self.customer.customer_id):
             if billing.state is PeriodState.OPEN and billing.end + FINAL_AFTER <= now:
                 self._finalise(billing)
@@ -196,7 +186,7 @@ class Life:
     def _open_period(self, instant: datetime) -> None:
         customer = self.customer
         stored = self.customers.periods(customer.customer_id)
-        billing = period_for(customer, stored, instant.replace(minute=0))
+        billing = Account(customer, (), tuple(stored)).period_at(instant.replace(minute=0))
         if billing is None or any(billing.start == known.start for known in stored):
             return
         if stored and self.chance.randrange(PLAN_CHANGES_ONE_IN) == 0:
@@ -212,7 +202,7 @@ class Life:
         if self.customer.stripe_customer_id is None:
             return
         invoiced: dict[str, Decimal] = {name: Decimal(0) for name in self.catalog.meters}
-        for day in self.ledger.between(
+        for day in self.tables.ledger.between(
             self.customer.customer_id, billing.span.first_hour.date(), billing.span.end_hour.date()
         ):
             for (meter, hour), entry in day.entries.items():
@@ -243,8 +233,7 @@ class Life:
         found: list[Difference] = []
         rest: datetime | None = None
         while True:
-            tables = ConservationTables(self.customers, self.reports, self.markers, self.hours, self.ledger)
-            part = conserve(customer, now, tables, self.catalog, rest)
+            part = conserve(customer, now, self.tables, self.catalog, rest)
             found += part.differences
             self.figures.hours_compared += part.hours
             if (rest := part.rest_from) is None:
@@ -258,8 +247,8 @@ class Life:
         for billing in self.customers.periods(customer):
             if billing.state is not PeriodState.FINALISED or billing.end < now - STILL_MOVES:
                 continue
-            late = self.customers.late.of_period(customer, billing.start)
-            for meter, contributed in self._contributed(billing).items():
+            late = self.tables.late.of_period(customer, billing.start)
+            for meter, contributed in self._usage(billing).contributions.items():
                 billed = sum((item.quantity for item in late if item.meter == meter), Decimal(0))
                 if quantity(contributed) != billing.invoiced[meter] + billed:
                     raise NotConservedError(f"{customer} at {now}: {meter} of the period {billing.start}")
@@ -269,8 +258,8 @@ class Life:
         for billing in self.customers.periods(customer):
             if billing.end < now - STILL_MOVES:
                 continue
-            items = self.customers.late.of_period(customer, billing.start)
-            for late in late_usage(self._contributed(billing), billing, items, self.catalog):
+            items = self.tables.late.of_period(customer, billing.start)
+            for late in late_usage(self._usage(billing), items):
                 item = LateItem(
                     customer_id=customer,
                     period_start=billing.start,
@@ -279,14 +268,13 @@ class Life:
                     quantity=late.quantity,
                     amount=late.amount,
                 )
-                assert self.customers.late.put(item)
+                assert self.tables.late.put(item)
                 items.append(item)
                 self.figures.late_items += 1
 
-    def _contributed(self, billing: BillingPeriod) -> Any:
-        span = billing.span
-        hours = list(self.hours.between(self.customer.customer_id, span.first_hour, span.end_hour))
-        return all_contributions(self.catalog, hours, span)
+    def _usage(self, billing: BillingPeriod) -> PeriodUsage:
+        hours = self.hours.of_period(self.customer.customer_id, billing.span)
+        return PeriodUsage(billing, hours, self.catalog)
 
 
 def simulate(

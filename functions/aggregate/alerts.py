@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from aggregate.publish import Publisher
 from metering.aws.observability import count
-from metering.core.accounts import BillingPeriod, Customer, period_for
+from metering.core.accounts import Account, BillingPeriod, Customer
 from metering.core.alerts import (
     Alert,
     LastReport,
@@ -23,15 +23,10 @@ from metering.core.alerts import (
     silence_alerts,
     usage_alerts,
 )
-from metering.core.billable import all_contributions
 from metering.core.catalog import Catalog
-from metering.core.forecast import forecast
 from metering.core.periods import HOUR, hour_of
-from metering.core.rating import quantities
-from metering.tables.alerts import Alerts
-from metering.tables.customers import Account, Customers
-from metering.tables.hours import Hours
-from metering.tables.reports import Reports
+from metering.core.usage import PeriodUsage
+from metering.tables.tables import Tables
 
 TOLD_AGAIN_AFTER = timedelta(minutes=5)
 """A pending alert younger than this may still be in the hands of the worker that put it."""
@@ -44,13 +39,10 @@ the three hours of grace, hide no silence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class AlertRaiser:
     """Evaluates alerts: what it reads, where alerts are kept, and how they are told."""
 
-    customers: Customers
-    reports: Reports
-    hours: Hours
-    alerts: Alerts
+    tables: Tables
     publisher: Publisher
     catalog: Catalog
 
@@ -58,23 +50,25 @@ class Watch:
         """Tell what the last hour that is over has made of its period; return how many alerts were new."""
         if not hour + HOUR <= now < hour + 2 * HOUR:
             return 0
-        customer = self.customers.customer(customer_id)
+        customer = self.tables.customers.customer(customer_id)
         if customer is None:
             return 0
-        billing = period_for(customer, self.customers.periods(customer_id), hour)
+        # Without its instances: they are not asked for here, and a large customer has many.
+        account = Account(customer, (), tuple(self.tables.customers.periods(customer_id)))
+        billing = account.period_at(hour)
         crossed = self._crossed(customer, billing, now)
         if not crossed:
             return 0
         assert billing is not None
-        told = {stored.alert.key for stored in self.alerts.of_period(customer_id, billing.start)}
+        told = {stored.alert.key for stored in self.tables.alerts.of_period(customer_id, billing.start)}
         return self._raise((alert for alert in crossed if alert.key not in told), customer)
 
     def sweep(self, customer_id: str, now: datetime) -> int:
         """Tell a customer's pending alerts again, then everything that is new; return how many that was."""
-        account = self.customers.account(customer_id)
+        account = self.tables.customers.account(customer_id)
         if account is None:
             return 0
-        customer, stored = account.customer, list(self.alerts.of(customer_id))
+        customer, stored = account.customer, list(self.tables.alerts.of(customer_id))
         self._tell(
             [row.alert for row in stored if not row.sent and row.alert.at + TOLD_AGAIN_AFTER <= now], customer
         )
@@ -87,28 +81,22 @@ class Watch:
     def _crossed(self, customer: Customer, billing: BillingPeriod | None, now: datetime) -> list[Alert]:
         if billing is None or not has_limits(customer, billing.terms(self.catalog)):
             return []
-        span = billing.span
-        hours = list(self.hours.between(customer.customer_id, span.first_hour, span.end_hour))
-        contributed = all_contributions(self.catalog, hours, span)
-        forecasts = {
-            name: forecast(meter, contributed[name], hours, span, now)
-            for name, meter in self.catalog.meters.items()
-        }
-        return usage_alerts(customer, billing, self.catalog, quantities(contributed), forecasts, now)
+        hours = self.tables.hours.of_period(customer.customer_id, billing.span)
+        return usage_alerts(customer, PeriodUsage(billing, hours, self.catalog), now)
 
     def _silence(self, account: Account, told: Iterable[Alert], now: datetime) -> list[Alert]:
         customer_id, silences = account.customer.customer_id, open_silences(told)
-        instances = {instance.instance_id for instance in account.instances if instance.digests}
+        instances = set(account.instance_ids)
         recent = hour_of(now) - _RECENT
-        newest = self.reports.last_hours(customer_id, recent, now + HOUR)
+        newest = self.tables.reports.last_hours(customer_id, recent, now + HOUR)
         if instances - newest.keys() - silences.keys():
-            newest = self.reports.last_hours(customer_id, now - _FURTHER, recent) | newest
+            newest = self.tables.reports.last_hours(customer_id, now - _FURTHER, recent) | newest
         # The keys tell hours; only of those that may be silent is it worth reading until when they observed.
         doubtful = {name: hour for name, hour in newest.items() if may_be_silent(hour, now)}
         asked = {hour for name, hour in doubtful.items() if name in instances and name not in silences}
         seen = {name: LastReport(hour, hour + HOUR) for name, hour in newest.items() if name not in doubtful}
         for hour in asked:
-            for report in self.reports.of_hour(customer_id, hour):
+            for report in self.tables.reports.of_hour(customer_id, hour):
                 if doubtful.get(report.instance_id) == hour:
                     until = max(
                         report.observed_until, seen.get(report.instance_id, LastReport(hour, hour)).until
@@ -118,7 +106,7 @@ class Watch:
 
     def _raise(self, alerts: Iterable[Alert], customer: Customer) -> int:
         """Put alerts as pending, and tell those that no other worker put first."""
-        won = [alert for alert in alerts if self.alerts.put_pending(alert)]
+        won = [alert for alert in alerts if self.tables.alerts.put_pending(alert)]
         self._tell(won, customer)
         return len(won)
 
@@ -127,15 +115,15 @@ class Watch:
             return
         self.publisher.publish(alerts, customer.billing_email)
         for alert in alerts:
-            self.alerts.mark_sent(alert)
+            self.tables.alerts.mark_sent(alert)
         count("alerts_sent", len(alerts))
 
 
 def _periods(account: Account, now: datetime) -> Iterator[BillingPeriod]:
     """Yield the present period, and for its first hour the one before: its last hours are still coming in."""
     present = hour_of(now)
-    before = period_for(account.customer, account.periods, present - HOUR)
-    current = period_for(account.customer, account.periods, present)
+    before = account.period_at(present - HOUR)
+    current = account.period_at(present)
     if before is not None and (current is None or before.start != current.start):
         yield before
     if current is not None:

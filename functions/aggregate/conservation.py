@@ -8,8 +8,7 @@ is read once more before it counts. Source: design page "billing", section "Cons
 from dataclasses import dataclass
 from datetime import datetime
 
-from metering.core.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
-from metering.core.billable import Contributions, all_contributions
+from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import Catalog
 from metering.core.conservation import (
     Difference,
@@ -19,28 +18,15 @@ from metering.core.conservation import (
     ledger_differences,
 )
 from metering.core.periods import HOUR, hour_of
-from metering.core.rollup import Hour, rollup
-from metering.tables.customers import Account, Customers
+from metering.core.rollup import rollup
+from metering.core.usage import PeriodUsage
 from metering.tables.hour_pairs import HourPair, hour_pairs
-from metering.tables.hours import Hours
-from metering.tables.ledger import SENT, Ledger
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.ledger import SENT
+from metering.tables.tables import Tables
 
 MOST_REPORTS = 4_000
 """Reports compared for one message, so that a batch of ten such messages stays within the function's time
 (docs/limits.md); one instance has 1,488 in two months."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables that the check reads; it writes none but Markers."""
-
-    customers: Customers
-    reports: Reports
-    markers: Markers
-    hours: Hours
-    ledger: Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +62,13 @@ def conserve(
     account = tables.customers.account(customer_id)
     if account is None:
         return Conserved((), 0)
-    periods = _periods(account.customer, account.periods, now)
+    periods = _periods(account, now)
     differences: list[Difference] = []
     read = compared = 0
     for billing in periods:
         span = billing.span
         start, end = max(span.first_hour, since or span.first_hour), min(span.end_hour, hour_of(now) + HOUR)
-        for pair in hour_pairs(customer_id, start, end, tables.reports, tables.hours):
+        for pair in hour_pairs(customer_id, start, end, tables):
             if read >= most_reports:
                 return Conserved(tuple(differences), compared, pair.hour)
             read += pair.reports
@@ -93,15 +79,13 @@ def conserve(
     return Conserved(tuple(differences), compared)
 
 
-def _periods(
-    customer: Customer, stored: tuple[BillingPeriod, ...], now: datetime
-) -> tuple[BillingPeriod, ...]:
+def _periods(account: Account, now: datetime) -> tuple[BillingPeriod, ...]:
     """Return the last period and the open one, as far as there are any."""
-    present = period_for(customer, stored, hour_of(now))
+    present = account.period_at(hour_of(now))
     if present is None:
-        ended = sorted((p for p in stored if p.end <= now), key=lambda p: p.start)
+        ended = sorted((p for p in account.periods if p.end <= now), key=lambda p: p.start)
         return tuple(ended[-1:])
-    last = period_for(customer, stored, present.span.first_hour - HOUR)
+    last = account.period_at(present.span.first_hour - HOUR)
     return (last, present) if last else (present,)
 
 
@@ -121,55 +105,38 @@ def _hour(customer: str, pair: HourPair, tables: Tables) -> list[Difference]:
 
 def _period(account: Account, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> list[Difference]:
     """Return how a period's contributions differ from its hours, and its ledger or invoice from them."""
-    customer = account.customer
-    hours, contributed = _contributed(customer, billing, tables, catalog)
-    found = contribution_differences(catalog, hours, contributed, billing.span)
+    customer_id = account.customer.customer_id
+    usage = _usage(customer_id, billing, tables, catalog)
+    found = contribution_differences(usage)
     if billing.state is PeriodState.FINALISED:
-        late = tables.customers.late.of_period(customer.customer_id, billing.start)
-        return found + invoice_differences(contributed, billing, late, catalog)
-    if not _is_sent(account, billing):
+        return found + invoice_differences(usage, tables.late.of_period(customer_id, billing.start))
+    if not account.is_billed(billing):
         return found
-    first = _ledger(customer, billing, contributed, tables)
+    first = _ledger(customer_id, usage, tables)
     if not first:
         return found
-    _, again = _contributed(customer, billing, tables, catalog)
-    second = _ledger(customer, billing, again, tables)
+    second = _ledger(customer_id, _usage(customer_id, billing, tables, catalog), tables)
     return found + [difference for difference in second if difference in first]
 
 
-def _is_sent(account: Account, billing: BillingPeriod) -> bool:
-    """Tell whether a period's usage goes to Stripe: a customer who has left has only the periods it had."""
-    customer = account.customer
-    if customer.stripe_customer_id is None or customer.status is not Status.ACTIVE:
-        return False
-    had = billing.start in {period.start for period in account.periods}
-    return had or customer.stripe_subscription_id is not None
+def _usage(customer_id: str, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> PeriodUsage:
+    return PeriodUsage(billing, tables.hours.of_period(customer_id, billing.span), catalog)
 
 
-def _contributed(
-    customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog
-) -> tuple[list[Hour], Contributions]:
-    span = billing.span
-    hours = list(tables.hours.between(customer.customer_id, span.first_hour, span.end_hour))
-    return hours, all_contributions(catalog, hours, span)
-
-
-def _ledger(
-    customer: Customer, billing: BillingPeriod, contributed: Contributions, tables: Tables
-) -> list[Difference]:
+def _ledger(customer_id: str, usage: PeriodUsage, tables: Tables) -> list[Difference]:
     """Compare the ledger of every day that is not marked to be sent; a marked day is on its way."""
     found: list[Difference] = []
-    days = list(billing.span.days())
+    days = list(usage.span.days())
     if not days:
         return found
-    ledger = {day.day: day for day in tables.ledger.between(customer.customer_id, days[0], days[-1])}
-    unsent = {marker.day for marker in tables.markers.unsent_of(customer.customer_id)}
+    ledger = {day.day: day for day in tables.ledger.between(customer_id, days[0], days[-1])}
+    unsent = {marker.day for marker in tables.markers.unsent_of(customer_id)}
     for day in days:
         if day in unsent:
             continue
         entries = ledger[day].entries if day in ledger else {}
         sent = {key: entry.value for key, entry in entries.items() if entry.state == SENT}
-        hours = {hour for by_hour in contributed.values() for hour in by_hour if hour.date() == day}
-        hours |= {hour for _, hour in sent if billing.span.has_hour(hour)}
-        found += ledger_differences(contributed, sent, sorted(hours))
+        hours = {hour for by_hour in usage.contributions.values() for hour in by_hour if hour.date() == day}
+        hours |= {hour for _, hour in sent if usage.span.has_hour(hour)}
+        found += ledger_differences(usage.contributions, sent, sorted(hours))
     return found

@@ -1,22 +1,22 @@
 """Finding dirty hours, so that they are recomputed.
 
-Source: design page "storage", section "Recomputing an hour".
+Source: docs/storage.md#recomputing-an-hour.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from metering.aws.queues import Message
-from metering.core.contract import format_instant
+from aggregate.messages import Recompute
 from metering.core.periods import HOUR
-from metering.tables.markers import SHARDS, DirtyHour, Markers
+from metering.tables.markers import Markers
+from metering.tables.shards import SHARDS
 
 OPEN_HOUR_EVERY_MINUTES = 10
 """An hour still open is recomputed this often; its page is up to date all the same, since reads recompute."""
 
 
-def due_hours(markers: Markers, now: datetime, *, include_open: bool) -> Iterator[Message]:
-    """Yield a message for every dirty hour that is to be recomputed now.
+def due_hours(markers: Markers, now: datetime, *, include_open: bool) -> Iterator[Recompute]:
+    """Yield the work for every dirty hour that is to be recomputed now.
 
     ``include_open`` takes the hours still open as well, whatever the minute. Shards take turns in the minutes
     of open hours, so that the fleet's do not fall into one.
@@ -25,13 +25,4 @@ def due_hours(markers: Markers, now: datetime, *, include_open: bool) -> Iterato
         turn = include_open or (now.minute + shard) % OPEN_HOUR_EVERY_MINUTES == 0
         for marker in markers.dirty(shard):
             if turn or marker.hour + HOUR <= now:
-                yield _message(marker)
-
-
-def _message(marker: DirtyHour) -> Message:
-    hour = format_instant(marker.hour)
-    return Message(
-        body={"customer_id": marker.customer, "hour": hour},
-        group=f"{marker.customer}#{hour}",
-        deduplication=marker.touched,
-    )
+                yield Recompute(customer_id=marker.customer, hour=marker.hour, touched=marker.touched)

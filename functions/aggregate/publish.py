@@ -7,20 +7,12 @@ Everything is told at least once: receivers know an alert by its id. Source: des
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-
+from metering.aws.clients import Clients
 from metering.aws.observability import count, logger
 from metering.core.alerts import Alert
-from metering.tables.client import RETRIES
-
-if TYPE_CHECKING:
-    from mypy_boto3_events import EventBridgeClient
-    from mypy_boto3_sesv2 import SESV2Client
-    from mypy_boto3_sns import SNSClient
 
 EVENT_SOURCE = "zemfyre.billing"
 DETAIL_TYPE = "alert"
@@ -32,28 +24,11 @@ class NotPublishedError(Exception):
     """Some channel did not take an alert; it stays pending and is told again."""
 
 
-@cache
-def events() -> "EventBridgeClient":
-    """Return the process's EventBridge client, made on first use: most invocations tell nothing."""
-    return boto3.client("events", config=RETRIES)
-
-
-@cache
-def sns() -> "SNSClient":
-    """Return the process's SNS client, made on first use."""
-    return boto3.client("sns", config=RETRIES)
-
-
-@cache
-def ses() -> "SESV2Client":
-    """Return the process's SES client, made on first use."""
-    return boto3.client("sesv2", config=RETRIES)
-
-
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """The three channels: a bus by name, a topic by ARN, and the sender of e-mails; "" sends none."""
 
+    clients: Clients
     bus: str
     topic_arn: str
     sender: str = ""
@@ -73,7 +48,7 @@ class Publisher:
             self._by_email(alerts, address)
 
     def _to_bus(self, alerts: Sequence[Alert]) -> None:
-        answer = events().put_events(
+        answer = self.clients("events").put_events(
             Entries=[
                 {
                     "EventBusName": self.bus,
@@ -90,7 +65,7 @@ class Publisher:
                 raise NotPublishedError(f"{alert.alert_id} on the bus: {entry['ErrorCode']}")
 
     def _to_topic(self, alerts: Sequence[Alert]) -> None:
-        answer = sns().publish_batch(
+        answer = self.clients("sns").publish_batch(
             TopicArn=self.topic_arn,
             PublishBatchRequestEntries=[
                 {
@@ -114,7 +89,7 @@ class Publisher:
             raise NotPublishedError(f"{alerts[int(entry['Id'])].alert_id} to the topic: {entry['Code']}")
 
     def _by_email(self, alerts: Sequence[Alert], address: str) -> None:
-        client = ses()
+        client = self.clients("sesv2")
         known = client.exceptions
         try:
             client.send_email(

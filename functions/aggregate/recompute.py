@@ -5,31 +5,17 @@ revisions decides which computation is newer, and a marker that was touched mean
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from metering.aws.observability import count, logger
-from metering.core.accounts import period_for
-from metering.core.catalog import Basis, Catalog
+from metering.core.catalog import Catalog
 from metering.core.periods import DAY, HOUR, day_of
 from metering.core.rollup import Hour, rollup
 from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.tables import Tables
 
 type Evaluation = Callable[[str, datetime, datetime], object]
 """Raises the alerts of a customer for one recomputed hour, at a present."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables that a recomputation reads and writes."""
-
-    customers: Customers
-    reports: Reports
-    markers: Markers
-    hours: Hours
 
 
 def recompute(
@@ -71,13 +57,13 @@ def _evaluate(evaluate: Evaluation, customer: str, hour: datetime, now: datetime
 def _days_to_send(
     customer: str, hour: datetime, now: datetime, customers: Customers, catalog: Catalog
 ) -> Iterator[date]:
-    """Yield the hour's day, and with a peak meter every later day of the period whose rises may change."""
+    """Yield the hour's day, and every later day of the period whose contributions the hour may change."""
     day = day_of(hour)
     yield day
-    if not any(meter.basis is Basis.PEAK for meter in catalog.meters.values()):
+    if not catalog.needs_whole_period:
         return
     account = customers.account(customer)
-    period = period_for(account.customer, account.periods, hour) if account else None
+    period = account.period_at(hour) if account else None
     last = day_of(now) if period is None else min(day_of(now), day_of(period.span.end_hour - HOUR))
     while (day := day + DAY) <= last:
         yield day

@@ -1,35 +1,26 @@
 """Sweeps over the fleet: one message for each shard of the directory, then one for each customer of a shard.
 
 In two steps, so that the schedule's own run stays short whatever the fleet's size, and a shard that fails is
-tried again by itself. Source: design page "storage", section "Sweeps".
+tried again by itself. Source: docs/storage.md#sweeps.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from metering.aws.queues import Message
-from metering.core.contract import format_instant
+from aggregate.messages import Conserve, Sweep, SweepAlerts, SweepShard
 from metering.core.periods import hour_of
 from metering.tables.customers import Customers
-from metering.tables.markers import SHARDS
+from metering.tables.shards import SHARDS
 
 
-def shard_messages(sweep: str, now: datetime) -> Iterator[Message]:
-    """Yield a message for every shard; a sweep asked for twice within an hour is enqueued once."""
-    hour = format_instant(hour_of(now))
+def of_shards(sweep: Sweep, now: datetime) -> Iterator[SweepShard]:
+    """Yield the work for every shard; a sweep asked for twice within an hour is enqueued once."""
     for shard in range(SHARDS):
-        yield Message(
-            body={"sweep": sweep, "hour": hour, "shard": shard},
-            group=f"fleet#{shard}",
-            deduplication=f"{sweep}#{hour}#{shard}",
-        )
+        yield SweepShard(sweep=sweep, hour=hour_of(now), shard=shard)
 
 
-def customer_messages(sweep: str, hour: str, shard: int, customers: Customers) -> Iterator[Message]:
-    """Yield a message for every customer of a shard; ``hour`` is the one the sweep was begun in."""
-    for customer in customers.fleet(shard):
-        yield Message(
-            body={"sweep": sweep, "hour": hour, "customer_id": customer},
-            group=f"{customer}#{sweep}",
-            deduplication=f"{customer}#{sweep}#{hour}",
-        )
+def of_customers(work: SweepShard, customers: Customers) -> Iterator[SweepAlerts | Conserve]:
+    """Yield the work for every customer of a shard."""
+    kind = SweepAlerts if work.sweep == "hourly" else Conserve
+    for customer in customers.fleet(work.shard):
+        yield kind(customer_id=customer, hour=work.hour)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import jwt
 
 from metering.aws.web import Identity
-from metering.core.accounts import KEY_PREFIX, Instance, split_key
+from metering.core.instances import KEY_PREFIX, Instance, split_key
 
 ALGORITHM = "HS256"
 SCHEME = "bearer "

@@ -18,8 +18,8 @@ from metering.core.contract import (
     field_errors,
     format_instant,
 )
-from metering.tables.markers import Markers
-from metering.tables.reports import Outcome, Reports, Stored
+from metering.tables.reports import Outcome, Stored
+from metering.tables.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Accepted:
     stored: Stored
 
 
-def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, markers: Markers) -> Accepted:
+def accept(body: bytes, identity: Identity, now: datetime, tables: Tables) -> Accepted:
     """Store a report and mark its hour dirty.
 
     The order matters: a marker written first could be cleared before its report lands. The marker is
@@ -49,8 +49,8 @@ def accept(body: bytes, identity: Identity, now: datetime, reports: Reports, mar
     if report.instance_id != identity.instance_id:
         raise ApiError(403, "forbidden", "this key is not for that instance")
     check_window(report.window_start, now)
-    stored = reports.put(report)
-    markers.touch_dirty(report.customer_id, report.window_start)
+    stored = tables.reports.put(report)
+    tables.markers.touch_dirty(report.customer_id, report.window_start)
     if stored.outcome is Outcome.CONFLICT:
         raise ApiError(
             409,

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.billable import EXACT
-from metering.core.catalog import Catalog
-from metering.tables.customers import Account, Customers
-from stripe_report.gateway import Gateway
+from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.exact import EXACT
+from metering.tables.customers import Customers
+from metering.tables.markers import Markers
+from stripe_report.desk import Desk
 from stripe_report.plan import SETTLES_AFTER
 from stripe_report.reader import Invoice
 from stripe_report.reconciling import Reconciliation, reconcile_period
-from stripe_report.report import Sent, Tables, is_reported, report_customer
+from stripe_report.report import Sent, report_customer
 
 SOON = timedelta(minutes=5)
 LATER = timedelta(hours=6)
@@ -26,8 +26,8 @@ LAST_LOOK_BEFORE_FINAL = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a look at a period found; ``again`` is when to look next, None when nothing is left to do."""
+class ClosingStep:
+    """What a look at a period found and did; ``again`` is when to look next, None when nothing is left."""
 
     again: datetime | None
     invoice_id: str | None = None
@@ -35,14 +35,7 @@ class Look:
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
 
 
-def close_period(
-    customer_id: str,
-    period_start: datetime,
-    now: datetime,
-    tables: Tables,
-    gateway: Gateway,
-    catalog: Catalog,
-) -> Look:
+def close_period(desk: Desk, customer_id: str, period_start: datetime, now: datetime) -> ClosingStep:
     """Look at a period that is over: finalise it if its invoice is final, else bring Stripe up to date.
 
     Raises
@@ -50,42 +43,36 @@ def close_period(
     stripe.StripeError
         When Stripe cannot be read; look again.
     """
-    account = tables.customers.account(customer_id)
+    account = desk.tables.customers.account(customer_id)
     billing = _stored(account, period_start)
     if account is None or billing is None or billing.state is PeriodState.FINALISED:
-        return Look(None)
+        return ClosingStep(None)
     if account.customer.stripe_customer_id is None:
-        return Look(None)
+        return ClosingStep(None)
     if now < billing.end:
-        return Look(billing.end)
-    billing = _closing(customer_id, billing, tables.customers)
-    invoice = gateway.reader.invoice_of(account.customer.stripe_customer_id, billing.start, billing.end)
+        return ClosingStep(billing.end)
+    billing = _closing(customer_id, billing, desk.tables.customers)
+    invoice = desk.gateway.reader.invoice_of(account.customer.stripe_customer_id, billing.start, billing.end)
     if invoice is not None and not invoice.draft:
-        finalise(customer_id, billing, invoice, tables.customers)
-        return Look(None, invoice.invoice_id)
-    if not is_reported(account.customer):
-        return Look(_later(invoice, now))
-    return _brought_up_to_date(account, billing, invoice, now, tables, gateway, catalog)
+        finalise(customer_id, billing, invoice, desk.tables.customers)
+        return ClosingStep(None, invoice.invoice_id)
+    if not account.customer.is_reported:
+        return ClosingStep(_later(invoice, now))
+    return _brought_up_to_date(desk, account, billing, invoice, now)
 
 
 def _brought_up_to_date(
-    account: Account,
-    billing: BillingPeriod,
-    invoice: Invoice | None,
-    now: datetime,
-    tables: Tables,
-    gateway: Gateway,
-    catalog: Catalog,
-) -> Look:
+    desk: Desk, account: Account, billing: BillingPeriod, invoice: Invoice | None, now: datetime
+) -> ClosingStep:
     customer_id = account.customer.customer_id
-    if _is_unsettled(customer_id, billing, tables, now):
-        return Look(now + SOON)
-    sent = report_customer(customer_id, now, tables, gateway, catalog, include_open=False)
+    if _is_unsettled(customer_id, billing, desk.tables.markers, now):
+        return ClosingStep(now + SOON)
+    sent = report_customer(desk, customer_id, now, include_open=False)
     if sent.pending:
-        return Look(now + SOON, sent=sent)
-    found = reconcile_period(account, billing, now, tables, gateway, catalog, fix=True)
+        return ClosingStep(now + SOON, sent=sent)
+    found = reconcile_period(desk, account, billing, now, fix=True)
     again = now + SOON if found.differing else _later(invoice, now)
-    return Look(again, sent=sent, reconciliation=found)
+    return ClosingStep(again, sent=sent, reconciliation=found)
 
 
 def finalise(customer_id: str, billing: BillingPeriod, invoice: Invoice, customers: Customers) -> bool:
@@ -123,11 +110,11 @@ def _closing(customer_id: str, billing: BillingPeriod, customers: Customers) -> 
     return closing
 
 
-def _is_unsettled(customer_id: str, billing: BillingPeriod, tables: Tables, now: datetime) -> bool:
+def _is_unsettled(customer_id: str, billing: BillingPeriod, markers: Markers, now: datetime) -> bool:
     """Tell whether reports of the period still wait to be counted, or its last hour may still get some."""
     if now < billing.span.end_hour + SETTLES_AFTER:
         return True
-    return any(billing.span.has_hour(marker.hour) for marker in tables.markers.dirty_of(customer_id))
+    return any(billing.span.has_hour(marker.hour) for marker in markers.dirty_of(customer_id))
 
 
 def _later(invoice: Invoice | None, now: datetime) -> datetime:

@@ -9,9 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from metering.aws.queues import Message
-from metering.core.stripe_names import EventName, read_identifier
-from stripe_report.dispatch import message, refused_message
+from metering.core.stripe_names import read_identifier
+from stripe_report.messages import CloseEnded, MarkRefused, Refresh, RefusedNumber, Work
 from stripe_report.reader import Reader
 
 _INVOICES = frozenset({"invoice.created", "invoice.finalized"})
@@ -20,14 +19,14 @@ _REFUSALS = frozenset({"v1.billing.meter.error_report_triggered", "v1.billing.me
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class EventWork:
     """What an event leads to; ``refused`` counts the meter events that Stripe reports as refused.
 
     Stripe names only samples of them; the reconciliation finds the rest.
     """
 
     kind: str
-    messages: tuple[Message, ...] = ()
+    work: tuple[Work, ...] = ()
     refused: int = 0
 
 
@@ -36,7 +35,7 @@ def is_partner_event(event: dict[str, Any]) -> bool:
     return str(event.get("source", "")).startswith("aws.partner/stripe.com")
 
 
-def hear(event: dict[str, Any], reader: Reader) -> Heard:
+def read_event(event: dict[str, Any], reader: Reader) -> EventWork:
     """Return what an event of the partner bus asks for; nothing for objects that are not ours.
 
     Raises
@@ -50,20 +49,22 @@ def hear(event: dict[str, Any], reader: Reader) -> Heard:
         return _refusals(kind, str(detail["id"]), reader)
     if kind in _INVOICES:
         customer = reader.customer_of_invoice(_object_id(detail))
-        return Heard(kind, (message(customer, work="close"),) if customer else ())
+        return EventWork(kind, (CloseEnded(customer_id=customer),) if customer else ())
     if kind in _SUBSCRIPTIONS:
         customer = reader.subscription(_object_id(detail)).customer_id
-        return Heard(kind, (message(customer, work="refresh"),) if customer else ())
-    return Heard(kind)
+        return EventWork(kind, (Refresh(customer_id=customer),) if customer else ())
+    return EventWork(kind)
 
 
-def _refusals(kind: str, event_id: str, reader: Reader) -> Heard:
+def _refusals(kind: str, event_id: str, reader: Reader) -> EventWork:
     samples, total = reader.refused_events(event_id)
-    by_customer: dict[str, list[tuple[EventName, str]]] = defaultdict(list)
+    by_customer: dict[str, list[RefusedNumber]] = defaultdict(list)
     for sample in samples:
         if name := read_identifier(sample.identifier):
-            by_customer[name.customer_id].append((name, sample.code))
-    return Heard(kind, tuple(refused_message(*row) for row in by_customer.items()), total)
+            refused = RefusedNumber(meter=name.meter, hour=name.hour, number=name.number, code=sample.code)
+            by_customer[name.customer_id].append(refused)
+    work = (MarkRefused(customer_id=who, refused=tuple(rows)) for who, rows in by_customer.items())
+    return EventWork(kind, tuple(work), total)
 
 
 def _object_id(detail: dict[str, Any]) -> str:

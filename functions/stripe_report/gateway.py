@@ -14,7 +14,7 @@ from typing import Any
 
 import stripe
 
-from metering.core.answers import plain
+from metering.core.exact import plain
 from metering.tables.ledger import PENDING, SENT
 from stripe_report.reader import Reader
 

@@ -3,16 +3,15 @@
 Source: design page "stripe", section "The protocol", step 2.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.billable import all_contributions
-from metering.core.catalog import Catalog
+from metering.core.accounts import PeriodState
 from metering.core.periods import HOUR
 from metering.core.rollup import Hour
+from metering.core.usage import PeriodUsage
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 
 SETTLES_AFTER = timedelta(minutes=15)
@@ -29,28 +28,23 @@ class Wanted:
     timestamp: datetime
 
 
-def wanted_of(
-    hours: Sequence[Hour], billing: BillingPeriod, chosen: Iterable[datetime], catalog: Catalog
-) -> dict[Key, Wanted]:
+def wanted_of(usage: PeriodUsage, chosen: Iterable[datetime]) -> dict[Key, Wanted]:
     """Return the contributions of the chosen hours that belong to the period; none once it is finalised.
 
     Parameters
     ----------
-    hours
-        The stored hours the contributions depend on: those chosen, and with a peak meter all of the period.
-    billing
-        The period.
+    usage
+        The period, with the hours that the contributions depend on: those chosen, or all of the period where
+        the catalogue `needs_whole_period`.
     chosen
         The hours to be sent.
-    catalog
-        The meters.
     """
-    if billing.state is PeriodState.FINALISED:
+    if usage.billing.state is PeriodState.FINALISED:
         return {}
-    span, kept = billing.span, frozenset(chosen)
+    kept = frozenset(chosen)
     return {
-        (meter, hour): Wanted(value, max(hour, span.start))
-        for meter, by_hour in all_contributions(catalog, hours, span).items()
+        (meter, hour): Wanted(value, max(hour, usage.span.start))
+        for meter, by_hour in usage.contributions.items()
         for hour, value in by_hour.items()
         if hour in kept
     }

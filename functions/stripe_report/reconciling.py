@@ -10,17 +10,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from metering.core.accounts import BillingPeriod
-from metering.core.billable import all_contributions
-from metering.core.catalog import Catalog
+from metering.core.accounts import Account, BillingPeriod
 from metering.core.periods import HOUR
 from metering.core.reconcile import HourValues, Verdict, is_sent_again, verdict
-from metering.tables.customers import Account
 from metering.tables.ledger import PENDING, SENT, Day, Entry
-from stripe_report.gateway import Gateway
+from stripe_report.desk import Desk
 from stripe_report.plan import Key, with_entries
-from stripe_report.report import Sent, Tables, settled_hours
-from stripe_report.sending import send_entries
+from stripe_report.report import Sent, settled_hours
+from stripe_report.sending import Due, send_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +41,7 @@ class Reconciliation:
 
 
 def reconcile_period(
-    account: Account,
-    billing: BillingPeriod,
-    now: datetime,
-    tables: Tables,
-    gateway: Gateway,
-    catalog: Catalog,
-    *,
-    fix: bool,
+    desk: Desk, account: Account, billing: BillingPeriod, now: datetime, *, fix: bool
 ) -> Reconciliation:
     """Compare the settled hours of a period: usage, ledger, Stripe; with ``fix`` send again what differs.
 
@@ -66,23 +56,23 @@ def reconcile_period(
     """
     span, customer = billing.span, account.customer
     assert customer.stripe_customer_id is not None
-    stored = list(tables.hours.between(customer.customer_id, span.first_hour, span.end_hour))
-    settled = settled_hours(span.hours(), stored, account, now)
+    used = desk.usage(customer.customer_id, billing)
+    settled = settled_hours(span.hours(), used.hours, account, now)
     if not settled:
         return Reconciliation()
     days = {
         day.day: day
-        for day in tables.ledger.between(customer.customer_id, min(settled).date(), max(settled).date())
+        for day in desk.tables.ledger.between(customer.customer_id, min(settled).date(), max(settled).date())
     }
     usage = {
         (meter, hour): value
-        for meter, by_hour in all_contributions(catalog, stored, span).items()
+        for meter, by_hour in used.contributions.items()
         for hour, value in by_hour.items()
     }
     at_stripe = {
         (meter, hour): value
-        for meter in catalog.meters
-        for hour, value in gateway.reader.hourly(
+        for meter in desk.catalog.meters
+        for hour, value in desk.gateway.reader.hourly(
             meter, customer.stripe_customer_id, min(settled), max(settled) + HOUR
         ).items()
     }
@@ -92,7 +82,7 @@ def reconcile_period(
         if key[1] in settled
     ]
     differing = tuple(values for values in compared if not values.agrees)
-    sent = _put_right(compared, days, account, billing, now, tables, gateway) if fix else Sent()
+    sent = _put_right(desk, account, billing, compared, days, now) if fix else Sent()
     overdue = tuple(values for values in differing if verdict(values, now) is Verdict.OVERDUE)
     return Reconciliation(len(compared), differing, overdue, sent)
 
@@ -119,13 +109,12 @@ def _values(
 
 
 def _put_right(
-    compared: list[HourValues],
-    days: dict[date, Day],
+    desk: Desk,
     account: Account,
     billing: BillingPeriod,
+    compared: list[HourValues],
+    days: dict[date, Day],
     now: datetime,
-    tables: Tables,
-    gateway: Gateway,
 ) -> Sent:
     by_day: dict[date, list[HourValues]] = defaultdict(list)
     for values in compared:
@@ -136,12 +125,11 @@ def _put_right(
         again = dict(_sent_again(of_day, day, now))
         recovered = dict(_recovered(of_day, day))
         if again:
-            timestamps = {key: max(key[1], billing.start) for key in again}
-            day = with_entries(day, recovered)
-            day = send_entries(day, again, timestamps, account.customer, now, tables.ledger, gateway)
+            due = {key: Due(entry, max(key[1], billing.start)) for key, entry in again.items()}
+            day = send_entries(desk, account.customer, with_entries(day, recovered), due, now)
             total += Sent.of(day.entries[key] for key in again)
         elif recovered:
-            tables.ledger.put(with_entries(day, recovered))
+            desk.tables.ledger.put(with_entries(day, recovered))
     return total
 
 

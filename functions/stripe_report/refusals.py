@@ -6,29 +6,23 @@ marks it refused. A refused number is tried again by the reconciliation only.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from metering.tables.ledger import Entry, Ledger
+from stripe_report.messages import RefusedNumber
 from stripe_report.plan import Key, with_entries
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A number that Stripe refused, and its code."""
-
-    meter: str
-    hour: datetime
-    number: int
-    code: str
+if TYPE_CHECKING:
+    from datetime import date
 
 
-def mark_refused(customer_id: str, refusals: Iterable[Refusal], ledger: Ledger) -> list[Refusal]:
+def mark_refused(customer_id: str, refusals: Iterable[RefusedNumber], ledger: Ledger) -> list[RefusedNumber]:
     """Mark the newest numbers among them in the ledger; return those. An older number is history."""
-    by_day: dict[date, list[Refusal]] = defaultdict(list)
+    by_day: dict[date, list[RefusedNumber]] = defaultdict(list)
     for refusal in refusals:
         by_day[refusal.hour.date()].append(refusal)
-    marked: list[Refusal] = []
+    marked: list[RefusedNumber] = []
     for when, of_day in by_day.items():
         day = ledger.day(customer_id, when)
         entries: dict[Key, Entry] = {}

@@ -6,30 +6,18 @@ overwritten and not added to; whatever a crash leaves pending goes out again und
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
-from metering.core.accounts import BillingPeriod, Customer, PeriodState, Status, period_for
-from metering.core.catalog import Basis, Catalog
-from metering.core.periods import day_hours
+from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.periods import HOUR, day_hours
 from metering.core.rollup import Hour
-from metering.tables.customers import Account, Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import PENDING, SENT, Entry, Ledger
-from metering.tables.markers import Markers, UnsentDay
-from stripe_report.gateway import Gateway
+from metering.core.usage import PeriodUsage
+from metering.tables.ledger import PENDING, SENT, Entry
+from metering.tables.markers import UnsentDay
+from stripe_report.desk import Desk
 from stripe_report.plan import Key, Wanted, is_done, is_settled, to_send, wanted_of
-from stripe_report.sending import send_entries
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables that reporting reads and writes."""
-
-    customers: Customers
-    markers: Markers
-    hours: Hours
-    ledger: Ledger
+from stripe_report.sending import Due, send_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +45,7 @@ class Sent:
         )
 
 
-def report_customer(
-    customer_id: str, now: datetime, tables: Tables, gateway: Gateway, catalog: Catalog, *, include_open: bool
-) -> Sent:
+def report_customer(desk: Desk, customer_id: str, now: datetime, *, include_open: bool) -> Sent:
     """Send what is unsent of one customer; markers of days that are done are deleted.
 
     Raises
@@ -67,27 +53,23 @@ def report_customer(
     metering.tables.ledger.VersionConflictError
         When another run wrote a day's ledger meanwhile; run again.
     """
+    tables = desk.tables
     markers = list(tables.markers.unsent_of(customer_id))
     if not markers:
         return Sent()
     account = tables.customers.account(customer_id)
-    if account is None or not is_reported(account.customer):
+    if account is None or not account.customer.is_reported:
         # Attaching Stripe or resuming marks the open period's days again.
         for marker in markers:
             tables.markers.clear_unsent(marker)
         return Sent()
     total = Sent()
     for marker in markers:
-        done = _report_day(marker, account, now, tables, gateway, catalog, include_open=include_open)
+        done = _report_day(desk, marker, account, now, include_open=include_open)
         total += done
         if done.unanswered:
             break
     return total
-
-
-def is_reported(customer: Customer) -> bool:
-    """Tell whether a customer's usage goes to Stripe: it has a Stripe customer and is not suspended."""
-    return customer.stripe_customer_id is not None and customer.status is Status.ACTIVE
 
 
 def settled_hours(
@@ -95,7 +77,7 @@ def settled_hours(
 ) -> set[datetime]:
     """Return which of the hours are over and settled."""
     reported = {hour.start: hour for hour in stored}
-    known = sum(1 for instance in account.instances if instance.digests)
+    known = len(account.instance_ids)
     settled = set()
     for start in hours:
         hour = reported.get(start)
@@ -106,35 +88,25 @@ def settled_hours(
 
 
 def _report_day(
-    marker: UnsentDay,
-    account: Account,
-    now: datetime,
-    tables: Tables,
-    gateway: Gateway,
-    catalog: Catalog,
-    *,
-    include_open: bool,
+    desk: Desk, marker: UnsentDay, account: Account, now: datetime, *, include_open: bool
 ) -> Sent:
     all_hours = list(day_hours(marker.day))
     of_period = _periods(account, all_hours)
-    stored = _stored_hours(marker, of_period, all_hours, tables.hours, catalog)
-    day = tables.ledger.day(marker.customer, marker.day)
+    stored = _stored_hours(desk, marker, of_period)
+    day = desk.tables.ledger.day(marker.customer, marker.day)
 
     settled = settled_hours(all_hours, stored, account, now)
     wanted: dict[Key, Wanted] = {}
     for billing, hours in of_period:
         chosen = hours if include_open else [hour for hour in hours if hour in settled]
-        wanted |= wanted_of(stored, billing, chosen, catalog)
+        wanted |= wanted_of(PeriodUsage(billing, stored, desk.catalog), chosen)
 
-    due = to_send(day, wanted)
+    due = {key: Due(entry, wanted[key].timestamp) for key, entry in to_send(day, wanted).items()}
     if due:
-        timestamps = {key: wanted[key].timestamp for key in due}
         made_of = [hour for hour in stored if any(hour.start == key[1] for key in due)]
-        day = send_entries(
-            day, due, timestamps, account.customer, now, tables.ledger, gateway, made_of=made_of
-        )
+        day = send_entries(desk, account.customer, day, due, now, made_of=made_of)
     if len(settled) == len(all_hours) and is_done(day, wanted):
-        tables.markers.clear_unsent(marker)
+        desk.tables.markers.clear_unsent(marker)
     return Sent.of(day.entries[key] for key in due)
 
 
@@ -143,26 +115,21 @@ def _periods(account: Account, hours: Iterable[datetime]) -> list[tuple[BillingP
 
     Where there is no subscription any more, only the periods that it had are billed.
     """
-    subscribed = account.customer.stripe_subscription_id is not None
-    stored = {period.start for period in account.periods}
     found: dict[datetime, tuple[BillingPeriod, list[datetime]]] = {}
     for hour in hours:
-        billing = period_for(account.customer, account.periods, hour)
-        if billing is not None and (subscribed or billing.start in stored):
+        billing = account.period_at(hour)
+        if billing is not None and account.is_billed(billing):
             found.setdefault(billing.start, (billing, []))[1].append(hour)
     return [found[start] for start in sorted(found)]
 
 
 def _stored_hours(
-    marker: UnsentDay,
-    of_period: Iterable[tuple[BillingPeriod, list[datetime]]],
-    all_hours: list[datetime],
-    hours: Hours,
-    catalog: Catalog,
+    desk: Desk, marker: UnsentDay, of_period: Iterable[tuple[BillingPeriod, list[datetime]]]
 ) -> list[Hour]:
-    """Read the day's hours; with a peak meter all of its periods' hours, since rises depend on them."""
-    start, end = all_hours[0], all_hours[-1] + timedelta(hours=1)
-    if any(meter.basis is Basis.PEAK for meter in catalog.meters.values()):
+    """Read the day's hours, or all of its periods' where an hour's contribution depends on the others."""
+    all_hours = list(day_hours(marker.day))
+    start, end = all_hours[0], all_hours[-1] + HOUR
+    if desk.catalog.needs_whole_period:
         spans = [billing.span for billing, _ in of_period if billing.state is not PeriodState.FINALISED]
         start = min([start, *(span.first_hour for span in spans)])
-    return list(hours.between(marker.customer, start, end))
+    return list(desk.tables.hours.between(marker.customer, start, end))

@@ -5,25 +5,32 @@ pending number, which goes out again as it is.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from metering.core.accounts import Customer
 from metering.core.rollup import Hour
 from metering.core.stripe_names import event_identifier, event_name
-from metering.tables.ledger import PENDING, Day, Entry, Ledger
-from stripe_report.gateway import Gateway, MeterEvent
+from metering.tables.ledger import PENDING, Day, Entry
+from stripe_report.desk import Desk
+from stripe_report.gateway import MeterEvent
 from stripe_report.plan import Key, with_entries
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An entry that is to be given to Stripe now, and the timestamp under which Stripe gets it."""
+
+    entry: Entry
+    timestamp: datetime
+
+
 def send_entries(
-    day: Day,
-    entries: Mapping[Key, Entry],
-    timestamps: Mapping[Key, datetime],
+    desk: Desk,
     customer: Customer,
+    day: Day,
+    due: Mapping[Key, Due],
     now: datetime,
-    ledger: Ledger,
-    gateway: Gateway,
     *,
     made_of: Iterable[Hour] = (),
 ) -> Day:
@@ -34,15 +41,15 @@ def send_entries(
     metering.tables.ledger.VersionConflictError
         When another run wrote the day's ledger meanwhile; what was sent stays pending there.
     """
-    pending = {key: replace(entry, state=PENDING, sent_at=now) for key, entry in entries.items()}
-    day = ledger.put(with_entries(day, pending, made_of))
-    events = [_event(key, entry, timestamps[key], customer) for key, entry in pending.items()]
-    states = gateway.send(events)
+    pending = {key: replace(one.entry, state=PENDING, sent_at=now) for key, one in due.items()}
+    day = desk.tables.ledger.put(with_entries(day, pending, made_of))
+    events = [_event(key, entry, due[key].timestamp, customer) for key, entry in pending.items()]
+    states = desk.gateway.send(events)
     answered = {
         key: replace(entry, state=states[_identifier(customer, key, entry)]) for key, entry in pending.items()
     }
     # Pending they are already: another write would say nothing new.
-    return ledger.put(with_entries(day, answered)) if answered != pending else day
+    return desk.tables.ledger.put(with_entries(day, answered)) if answered != pending else day
 
 
 def _event(key: Key, entry: Entry, timestamp: datetime, customer: Customer) -> MeterEvent:

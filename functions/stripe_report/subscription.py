@@ -7,13 +7,14 @@ for the subscription as it is now, so that it does not matter how late or how of
 from dataclasses import dataclass
 from datetime import datetime
 
-from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.catalog import Catalog, CatalogError, Override
 from metering.core.periods import Period
 from metering.core.stripe_names import base_lookup_key, meter_lookup_key
 from metering.tables.closings import Closing
-from metering.tables.customers import Account, Customers
-from stripe_report.reader import Reader, Subscription
+from metering.tables.tables import Tables
+from stripe_report.desk import Desk
+from stripe_report.reader import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def is_behind(account: Account, now: datetime) -> bool:
     return subscribed and not any(period.start <= now < period.end for period in account.periods)
 
 
-def refresh(account: Account, customers: Customers, reader: Reader, catalog: Catalog) -> Refreshed:
+def refresh(desk: Desk, account: Account) -> Refreshed:
     """Bring the stored periods to what the subscription says now.
 
     A new period is added with the plan whose prices the subscription has. A period that reaches beyond the
@@ -40,33 +41,31 @@ def refresh(account: Account, customers: Customers, reader: Reader, catalog: Cat
     a cancellation at once. Once the subscription has ended, the profile forgets it. Each step may fail or run
     twice: the next refresh does what is left.
     """
-    customer = account.customer
+    customer, tables = account.customer, desk.tables
     if customer.stripe_subscription_id is None:
         return Refreshed()
-    subscription = reader.subscription(customer.stripe_subscription_id)
+    subscription = desk.gateway.reader.subscription(customer.stripe_subscription_id)
     if subscription.ended_at is not None:
-        cut = _cut(account, subscription.ended_at, customers)
-        customers.replace(customer, customer.model_copy(update={"stripe_subscription_id": None}))
+        cut = _cut(account, subscription.ended_at, tables)
+        tables.customers.replace(customer, customer.model_copy(update={"stripe_subscription_id": None}))
         return Refreshed(cut=cut, ended=True)
     if any(period.start == subscription.start for period in account.periods):
         return Refreshed()
-    cut = _cut(account, subscription.start, customers)
+    cut = _cut(account, subscription.start, tables)
     span = Period(subscription.start, subscription.end, first=not account.periods)
-    ours = _as_billed(account, subscription, catalog)
+    ours = _as_billed(account, subscription, desk.catalog)
     if customer.anchor is None or Period.anchored(customer.anchor, span.start).start != span.start:
-        customers.replace(customer, customer.model_copy(update={"anchor": span.start}))
-    added = customers.add_period(customer.customer_id, BillingPeriod.of(ours or customer, span))
+        tables.customers.replace(customer, customer.model_copy(update={"anchor": span.start}))
+    added = tables.customers.add_period(customer.customer_id, BillingPeriod.of(ours or customer, span))
     return Refreshed(added=added, cut=cut, prices_differ=ours is None)
 
 
-def _cut(account: Account, end: datetime, customers: Customers) -> bool:
+def _cut(account: Account, end: datetime, tables: Tables) -> bool:
     """End at this instant the period that goes on beyond it."""
     for period in account.periods:
         if period.start < end < period.end and period.state is not PeriodState.FINALISED:
-            nominal_end = period.nominal_end or period.end
-            shortened = period.model_copy(update={"end": end, "nominal_end": nominal_end})
-            customers.closings.put(Closing(account.customer.customer_id, period.start, end))
-            return customers.replace_period(account.customer.customer_id, period, shortened)
+            tables.closings.put(Closing(account.customer.customer_id, period.start, end))
+            return tables.customers.replace_period(account.customer.customer_id, period, period.cut(end))
     return False
 
 

@@ -5,7 +5,7 @@ half an hour. It is counted, and the next schedule tries again. A ledger that an
 read again at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import batched
 from typing import Any
@@ -13,17 +13,25 @@ from typing import Any
 import stripe
 
 from metering.aws.observability import count, logger
-from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.catalog import Catalog
-from metering.core.contract import format_instant, parse_instant
+from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.contract import format_instant
 from metering.tables.closings import Closing
-from metering.tables.customers import Account
 from metering.tables.ledger import VersionConflictError
-from stripe_report.closing import Look, close_period
-from stripe_report.gateway import Gateway
+from stripe_report.closing import ClosingStep, close_period
+from stripe_report.desk import Desk
+from stripe_report.messages import (
+    Close,
+    CloseEnded,
+    MarkRefused,
+    Reconcile,
+    Refresh,
+    RefusedNumber,
+    Report,
+    Work,
+)
 from stripe_report.reconciling import Reconciliation, reconcile_period
-from stripe_report.refusals import Refusal, mark_refused
-from stripe_report.report import Sent, Tables, is_reported, report_customer
+from stripe_report.refusals import mark_refused
+from stripe_report.report import Sent, report_customer
 from stripe_report.subscription import is_behind, refresh
 
 _LOGGED_ROWS = 100
@@ -34,12 +42,11 @@ _CONFLICTS = 3
 class Writer:
     """The one writer of each customer: its methods are the kinds of work a message may ask for."""
 
-    def __init__(self, tables: Tables, gateway: Gateway, catalog: Catalog) -> None:
-        self._tables = tables
-        self._gateway = gateway
-        self._catalog = catalog
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._tables = desk.tables
 
-    def work(self, body: dict[str, Any], now: datetime) -> None:
+    def work(self, work: Work, now: datetime) -> None:
         """Do what a message asks for.
 
         Raises
@@ -47,44 +54,38 @@ class Writer:
         metering.tables.ledger.VersionConflictError
             When others kept writing the same ledger; the queue gives the message again.
         """
-        customer_id = str(body["customer_id"])
         try:
-            _again_on_conflict(lambda: self._work(customer_id, body, now))
+            _again_on_conflict(lambda: self._work(work, now))
         except stripe.StripeError as error:
             count("stripe_unavailable")
             logger.warning(
                 "Stripe is away; the next schedule tries again",
-                extra={"customer_id": customer_id, "status": error.http_status, "code": error.code},
+                extra={"customer_id": work.customer_id, "status": error.http_status, "code": error.code},
             )
 
-    def _work(self, customer_id: str, body: dict[str, Any], now: datetime) -> None:
-        match body.get("work", "report"):
-            case "report":
-                self.report(customer_id, now, include_open=bool(body.get("include_open")))
-            case "close" if "period_start" in body:
-                start, at = parse_instant(body["period_start"]), parse_instant(body["at"])
+    def _work(self, work: Work, now: datetime) -> None:
+        match work:
+            case Report(customer_id=customer_id, include_open=include_open):
+                self.report(customer_id, now, include_open=include_open)
+            case Close(customer_id=customer_id, period_start=start, at=at):
                 self.close(Closing(customer_id, start, at), now)
-            case "close":
+            case CloseEnded(customer_id=customer_id):
                 self.close_ended(customer_id, now)
-            case "reconcile":
+            case Reconcile(customer_id=customer_id):
                 self.reconcile_open(customer_id, now)
-            case "refresh":
+            case Refresh(customer_id=customer_id):
                 self.refresh(customer_id)
-            case "refused":
-                self.refused(customer_id, body["refused"])
-            case other:
-                raise ValueError(f"no such work: {other!r}")
+            case MarkRefused(customer_id=customer_id, refused=refused):
+                self.refused(customer_id, refused)
 
     def report(self, customer_id: str, now: datetime, *, include_open: bool) -> Sent:
         """Send what is unsent of a customer, after its period if a new one has begun."""
         if not any(True for _ in self._tables.markers.unsent_of(customer_id)):
             return Sent()
         account = self._tables.customers.account(customer_id)
-        if account is not None and is_reported(account.customer) and is_behind(account, now):
+        if account is not None and account.customer.is_reported and is_behind(account, now):
             self._refresh(account)
-        sent = report_customer(
-            customer_id, now, self._tables, self._gateway, self._catalog, include_open=include_open
-        )
+        sent = report_customer(self._desk, customer_id, now, include_open=include_open)
         _tell_sent(customer_id, sent)
         return sent
 
@@ -92,12 +93,12 @@ class Writer:
         """Look at a period as the calendar asks, and enter when to look again."""
         again = self._look(closing.customer, closing.period_start, now).again
         if again is None:
-            self._tables.customers.closings.remove(closing)
+            self._tables.closings.remove(closing)
         else:
-            self._tables.customers.closings.move(closing, again)
+            self._tables.closings.move(closing, again)
 
-    def _look(self, customer_id: str, start: datetime, now: datetime) -> Look:
-        look = close_period(customer_id, start, now, self._tables, self._gateway, self._catalog)
+    def _look(self, customer_id: str, start: datetime, now: datetime) -> ClosingStep:
+        look = close_period(self._desk, customer_id, start, now)
         _tell_sent(customer_id, look.sent)
         _tell_reconciled(customer_id, look.reconciliation, now)
         if look.invoice_id is not None:
@@ -130,14 +131,12 @@ class Writer:
         self._refresh(account)
         self.close_ended(customer_id, now)
         account = self._tables.customers.account(customer_id)
-        if account is None or not is_reported(account.customer):
+        if account is None or not account.customer.is_reported:
             return
         for period in account.periods:
             if period.start <= now < period.end:
-                self._tables.customers.closings.put(Closing(customer_id, period.start, period.end))
-                found = reconcile_period(
-                    account, period, now, self._tables, self._gateway, self._catalog, fix=True
-                )
+                self._tables.closings.put(Closing(customer_id, period.start, period.end))
+                found = reconcile_period(self._desk, account, period, now, fix=True)
                 _tell_reconciled(customer_id, found, now)
 
     def reconcile(
@@ -156,7 +155,7 @@ class Writer:
         for period in account.periods:
             if period.start == period_start or (period_start is None and period.start <= now < period.end):
                 # What a final invoice lacks is late usage: sending it would put it on no invoice at all.
-                may_send = fix and is_reported(account.customer) and period.state is not PeriodState.FINALISED
+                may_send = fix and account.customer.is_reported and period.state is not PeriodState.FINALISED
                 found = self._reconcile_period(account, period, now, fix=may_send)
                 return {
                     "customer_id": customer_id,
@@ -170,23 +169,16 @@ class Writer:
     def _reconcile_period(
         self, account: Account, period: BillingPeriod, now: datetime, *, fix: bool
     ) -> Reconciliation:
-        return _again_on_conflict(
-            lambda: reconcile_period(
-                account, period, now, self._tables, self._gateway, self._catalog, fix=fix
-            )
-        )
+        return _again_on_conflict(lambda: reconcile_period(self._desk, account, period, now, fix=fix))
 
     def refresh(self, customer_id: str) -> None:
         """Bring a customer's periods to what its subscription says."""
         if account := self._tables.customers.account(customer_id):
             self._refresh(account)
 
-    def refused(self, customer_id: str, rows: list[dict[str, Any]]) -> None:
+    def refused(self, customer_id: str, refused: Iterable[RefusedNumber]) -> None:
         """Mark the numbers that a report of Stripe names as refused."""
-        refusals = [
-            Refusal(row["meter"], parse_instant(row["hour"]), row["number"], row["code"]) for row in rows
-        ]
-        for refusal in mark_refused(customer_id, refusals, self._tables.ledger):
+        for refusal in mark_refused(customer_id, refused, self._tables.ledger):
             count("contributions_refused")
             logger.error(
                 "Stripe refused an event after its answer",
@@ -200,7 +192,7 @@ class Writer:
 
     def _refresh(self, account: Account) -> None:
         customer_id = account.customer.customer_id
-        done = refresh(account, self._tables.customers, self._gateway.reader, self._catalog)
+        done = refresh(self._desk, account)
         if done.prices_differ:
             count("subscription_differs")
             logger.error(

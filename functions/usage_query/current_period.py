@@ -4,10 +4,10 @@ A pure function of hours, terms and the present; reading them is `usage_query.li
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from metering.core.accounts import BillingPeriod
 from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import (
     Alert,
@@ -17,78 +17,58 @@ from metering.core.answers import (
     InvoiceLine,
     MeterUsage,
     PeriodSpan,
-    PlanLimits,
 )
-from metering.core.billable import EXACT, all_contributions
-from metering.core.catalog import Basis, Catalog, Meter, Price, Terms
+from metering.core.catalog import Meter, Price
 from metering.core.contract import Report
-from metering.core.forecast import METHODS, forecast, last_value
+from metering.core.exact import EXACT
+from metering.core.forecast import Forecast, last_value
 from metering.core.periods import SECOND, Period, hour_of
-from metering.core.rating import BASE_FEE, Line, invoice_total, quantities, rate
-from metering.core.rollup import Hour
+from metering.core.rating import BASE_FEE, Line
+from metering.core.usage import PeriodUsage
 from usage_query.days import daily_breakdown
 from usage_query.flags import flags_of
+from usage_query.original import known_figures, plan_limits
 
 ESTIMATE_METHOD = "usage so far at the period's prices, before discounts and tax; GB means 2^30 bytes"
 
 
-def current_period(
-    customer_id: str,
-    billing: BillingPeriod,
-    hours: Sequence[Hour],
-    instances: Sequence[InstanceState],
-    catalog: Catalog,
-    now: datetime,
-    as_of: datetime,
-    alerts: Sequence[Alert] = (),
-) -> CurrentPeriod:
-    """Build the page's answer.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a page shows beside a period's usage.
 
-    Parameters
-    ----------
-    customer_id, billing
-        Whose period, its bounds and plan.
-    hours
-        The period's hours, in order.
-    instances
-        The customer's instances with their newest reports.
-    catalog
-        The meters and prices.
-    now, as_of
-        The present, and the instant up to which everything accepted is in the hours.
-    alerts
-        What was told in this period, newest first.
+    ``as_of`` is the instant up to which everything accepted is in the hours; ``instances`` are those the
+    customer has now, ``alerts`` what was told in the period, newest first.
     """
-    span, terms = billing.span, billing.terms(catalog)
-    contributed = all_contributions(catalog, hours, span)
-    used = quantities(contributed)
-    forecasts = {
-        name: forecast(meter, contributed[name], hours, span, now) for name, meter in catalog.meters.items()
-    }
-    lines = {line.meter: line for line in rate(used, terms)}
+
+    customer_id: str
+    as_of: datetime
+    instances: Sequence[InstanceState] = ()
+    alerts: Sequence[Alert] = ()
+
+
+def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> CurrentPeriod:
+    """Build the page's answer of a period at a present."""
+    span, terms, catalog = usage.span, usage.terms, usage.catalog
+    projected = usage.forecast(now)
+    lines = {line.meter: line for line in usage.lines}
     meters = [
-        _meter_usage(name, meter, terms.meters[name], lines[name], hours, forecasts[name])
+        _meter_usage(name, meter, usage, lines[name], projected.quantities[name])
         for name, meter in catalog.meters.items()
     ]
-    levels = {meter.name: meter.current for meter in meters}
     return CurrentPeriod(
-        customer_id=customer_id,
-        plan=billing.plan,
-        active_devices=levels["devices"],
-        mqtt_gb=levels["mqtt_traffic"],
-        http_gb=levels["http_traffic"],
-        storage_gb=levels["storage"],
-        api_calls=levels["api_calls"] * catalog.meters["api_calls"].unit_size,
-        plan_limits=_plan_limits(terms, catalog),
-        daily_breakdown=daily_breakdown(hours, contributed, catalog, span, now),
+        **known_figures({meter.name: meter.current for meter in meters}, catalog),
+        customer_id=standing.customer_id,
+        plan=usage.billing.plan,
+        plan_limits=plan_limits(terms, catalog),
+        daily_breakdown=daily_breakdown(usage, now),
         period=PeriodSpan(start=span.start, end=span.end, elapsed=_elapsed(span, now)),
-        as_of=as_of.replace(microsecond=0),
+        as_of=standing.as_of.replace(microsecond=0),
         server_time=now.replace(microsecond=0),
         meters=meters,
-        estimated_invoice=_estimate(lines, forecasts, terms, catalog),
-        alerts=list(alerts),
-        instances=list(instances),
-        flags=flags_of(hours, span, len(instances), catalog, now),
+        estimated_invoice=_estimate(usage, projected),
+        alerts=list(standing.alerts),
+        instances=list(standing.instances),
+        flags=flags_of(usage, len(standing.instances), now),
     )
 
 
@@ -112,20 +92,15 @@ def instance_states(known: Iterable[str], recent: Iterable[Report], now: datetim
 
 
 def _meter_usage(
-    name: str,
-    meter: Meter,
-    price: Price,
-    line: Line,
-    hours: Sequence[Hour],
-    projected: Decimal | None,
+    name: str, meter: Meter, usage: PeriodUsage, line: Line, projected: Decimal | None
 ) -> MeterUsage:
-    current = line.quantity if meter.basis is Basis.SUM else last_value(meter, hours)
+    price: Price = usage.terms.meters[name]
     return MeterUsage(
         name=name,
         label=meter.label,
         unit=meter.unit,
         basis=meter.basis.value,
-        current=current,
+        current=last_value(meter, usage.hours) if meter.basis.is_level else line.quantity,
         billable=line.quantity,
         included=price.included,
         percent=_percent(line.quantity, price.included),
@@ -133,36 +108,23 @@ def _meter_usage(
         overage_price=price.overage,
         overage_amount=line.amount,
         forecast=projected,
-        forecast_method=METHODS[meter.basis] if projected is not None else "too early",
+        forecast_method=meter.basis.forecast_method if projected is not None else "too early",
     )
 
 
-def _estimate(
-    lines: Mapping[str, Line], forecasts: Mapping[str, Decimal | None], terms: Terms, catalog: Catalog
-) -> EstimatedInvoice:
-    labels = {BASE_FEE: f"{terms.label}, monthly fee"} | {n: m.label for n, m in catalog.meters.items()}
-    known = {name: value for name, value in forecasts.items() if value is not None}
+def _estimate(usage: PeriodUsage, projected: Forecast) -> EstimatedInvoice:
+    labels: Mapping[str, str] = {BASE_FEE: f"{usage.terms.label}, monthly fee"} | {
+        name: meter.label for name, meter in usage.catalog.meters.items()
+    }
     return EstimatedInvoice(
-        currency=catalog.currency,
+        currency=usage.catalog.currency,
         lines=[
             InvoiceLine(name=line.meter, label=labels[line.meter], quantity=line.quantity, amount=line.amount)
-            for line in lines.values()
+            for line in usage.lines
         ],
-        total=invoice_total([*lines.values()]),
-        forecast_total=invoice_total(rate(known, terms)) if len(known) == len(forecasts) else None,
+        total=usage.total,
+        forecast_total=projected.total,
         method=ESTIMATE_METHOD,
-    )
-
-
-def _plan_limits(terms: Terms, catalog: Catalog) -> PlanLimits:
-    included = {name: price.included for name, price in terms.meters.items()}
-    calls = included["api_calls"]
-    return PlanLimits(
-        max_devices=included["devices"],
-        mqtt_gb=included["mqtt_traffic"],
-        http_gb=included["http_traffic"],
-        storage_gb=included["storage"],
-        api_calls=None if calls is None else calls * catalog.meters["api_calls"].unit_size,
     )
 
 

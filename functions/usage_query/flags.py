@@ -7,34 +7,34 @@ from datetime import datetime
 from metering.core.answers import Flag
 from metering.core.catalog import Catalog
 from metering.core.contract import HOUR_SECONDS
-from metering.core.periods import HOUR, Period
+from metering.core.periods import HOUR
 from metering.core.rollup import OVERLAP, Hour
+from metering.core.usage import PeriodUsage
 
 GAP_SECONDS = 60
 """Seconds of an hour and source that may be missing before the page shows a gap."""
 
 
-def flags_of(
-    hours: Sequence[Hour], period: Period, instances: int, catalog: Catalog, now: datetime
-) -> list[Flag]:
+def flags_of(usage: PeriodUsage, instances: int, now: datetime) -> list[Flag]:
     """Return the period's flags, each with the number of hours it concerns.
 
     Parameters
     ----------
-    hours, period
-        The period's hours, in order.
+    usage
+        The period with its hours, in order.
     instances
         How many instances the customer has now.
-    catalog, now
-        The meters, and the present: hours still open have no gaps yet.
+    now
+        The present: hours still open have no gaps yet.
     """
+    hours = usage.hours
     closed = [hour for hour in hours if hour.start + HOUR <= now]
     counted = Counter(flag for hour in hours for flag in hour.flags)
     counted.update(_gap(name) for hour in closed for name in _gaps(hour))
-    counted["no_report"] = sum(1 for hour in period.hours() if hour + HOUR <= now) - len(closed)
+    counted["no_report"] = sum(1 for hour in usage.span.hours() if hour + HOUR <= now) - len(closed)
     counted["instance_missing"] = _hours_with_an_instance_missing(closed, instances)
     flags = [Flag(code=code, message=_text(code), hours=n) for code, n in sorted(counted.items()) if n]
-    return [*flags, *_not_told(hours, catalog)]
+    return [*flags, *_not_told(hours, usage.catalog)]
 
 
 def _gaps(hour: Hour) -> list[str]:

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from metering.core.accounts import BillingPeriod
+from metering.core.catalog import Catalog
 from metering.core.contract import Report
-from metering.core.periods import HOUR, Period, hour_of
-from metering.core.rollup import Hour, rollup
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
+from metering.core.periods import HOUR, hour_of
+from metering.core.rollup import rollup
+from metering.core.usage import PeriodUsage
 from metering.tables.reports import Reports
+from metering.tables.tables import Tables
 
 MOST_RECOMPUTED = 48
 """Dirty hours recomputed for one answer; beyond that the answer says how far it is."""
@@ -22,25 +24,27 @@ LOOKED_BACK = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
-class LiveHours:
-    """A period's hours in order, and the instant up to which everything accepted is in them."""
+class LiveUsage:
+    """A period's usage, and the instant up to which everything accepted is in it."""
 
-    hours: list[Hour]
+    usage: PeriodUsage
     as_of: datetime
 
 
-def live_hours(
-    customer: str, period: Period, now: datetime, markers: Markers, hours: Hours, reports: Reports
-) -> LiveHours:
+def live_usage(
+    customer: str, billing: BillingPeriod, now: datetime, tables: Tables, catalog: Catalog
+) -> LiveUsage:
     """Read a period so that it is never behind what was accepted before the call."""
-    dirty = [marker.hour for marker in markers.dirty_of(customer) if period.has_hour(marker.hour)]
-    found = {hour.start: hour for hour in hours.between(customer, period.first_hour, period.end_hour)}
+    span = billing.span
+    dirty = [marker.hour for marker in tables.markers.dirty_of(customer) if span.has_hour(marker.hour)]
+    found = {hour.start: hour for hour in tables.hours.of_period(customer, span)}
     for start in dirty[:MOST_RECOMPUTED]:
-        recomputed = rollup(start, reports.of_hour(customer, start))
+        recomputed = rollup(start, tables.reports.of_hour(customer, start))
         if recomputed.instances:
             found[start] = recomputed
     as_of = dirty[MOST_RECOMPUTED] if len(dirty) > MOST_RECOMPUTED else now
-    return LiveHours([found[start] for start in sorted(found)], min(as_of, now))
+    hours = [found[start] for start in sorted(found)]
+    return LiveUsage(PeriodUsage(billing, hours, catalog), min(as_of, now))
 
 
 def newest_reports(

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.demo.figures import MeterRow, MetricRow
-from metering.core.answers import plain
+from metering.core.exact import plain
 
 _YES, _NO = "[green]yes[/]", "[bold red]NO[/]"
 

@@ -10,7 +10,8 @@ import boto3
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ses.models import ses_backends
 
-from aggregate import publish
+from aggregate.publish import Publisher
+from metering.aws.clients import Clients
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -23,7 +24,8 @@ SENDER, CUSTOMER = "billing@zemfyre.example", "accounts@acme.example"
 class Channels:
     """Three channels on moto, and what came through them."""
 
-    publisher: publish.Publisher
+    clients: Clients
+    publisher: Publisher
     sqs: SQSClient
     bus_queue: str
     topic_queue: str
@@ -31,8 +33,7 @@ class Channels:
     @classmethod
     def open(cls, sender: str = SENDER) -> Channels:
         """Make a bus, a topic and a verified sender; inside moto."""
-        for client in (publish.events, publish.sns, publish.ses):
-            client.cache_clear()
+        clients = Clients()
         sqs, bus = boto3.client("sqs"), boto3.client("events")
         queues = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("bus", "topic")]
         arns = [
@@ -45,7 +46,7 @@ class Channels:
         topic = boto3.client("sns").create_topic(Name="told")["TopicArn"]
         boto3.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arns[1])
         boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
-        return cls(publish.Publisher("told", topic, sender), sqs, *queues)
+        return cls(clients, Publisher(clients, "told", topic, sender), sqs, *queues)
 
     def bus(self) -> list[dict[str, Any]]:
         """Take the events of the bus, in order of ids."""

@@ -13,16 +13,12 @@ from moto import mock_aws
 # Imported before any test captures output: its log goes to the stream that it finds at import.
 import metering.aws.observability  # noqa: F401
 from local.services import DynamoDbLocal
-from metering.core.accounts import Customer, Instance, secret_digest
+from metering.aws.clients import RETRIES
+from metering.core.accounts import Customer
+from metering.core.instances import Instance, secret_digest
 from metering.core.periods import DAY, HOUR, hour_of
-from metering.tables.client import RETRIES
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import Ledger
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
-from tests.component.service import PORTAL_SECRET, TABLES, Service, forget
-from tests.component.tables import Calls, create_table
+from testing.tables import Calls, create_table
+from tests.component.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,33 +66,10 @@ def calls(client: DynamoDBClient) -> Calls:
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """The functions, freshly imported with an environment of their own, and a customer with an instance."""
+def service() -> Iterator[Service]:
+    """The functions, built anew, and what they share."""
     with mock_aws():
-        client, queue = boto3.client("dynamodb", config=RETRIES), boto3.client("sqs")
-        for table in TABLES:
-            create_table(client, table)
-            monkeypatch.setenv(f"{table.upper()}_TABLE", table)
-        url = queue.create_queue(QueueName="aggregate.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        boto3.client("secretsmanager").create_secret(Name="portal", SecretString=PORTAL_SECRET)
-        monkeypatch.setenv("AGGREGATE_QUEUE_URL", url)
-        boto3.client("events").create_event_bus(Name="alerts")
-        monkeypatch.setenv("ALERT_BUS", "alerts")
-        topic = boto3.client("sns").create_topic(Name="operator")["TopicArn"]
-        monkeypatch.setenv("OPERATOR_TOPIC_ARN", topic)
-        monkeypatch.setenv("PORTAL_SECRET_NAME", "portal")
-        forget()
-        yield Service(
-            client,
-            queue,
-            url,
-            Customers(client, "customers"),
-            Reports(client, "reports"),
-            Markers(client, "markers"),
-            Hours(client, "hours"),
-            Ledger(client, "ledger"),
-        )
-        forget()
+        yield Service.deploy()
 
 
 @pytest.fixture
@@ -115,8 +88,8 @@ def last_hour(now: datetime) -> datetime:
 def customer(service: Service, now: datetime) -> Customer:
     """The events' customer, on starter, in its first period for ten days, with one instance."""
     made = Customer(customer_id="cust_8f2c", name="Eight", plan="starter@1", anchor=hour_of(now) - 10 * DAY)
-    service.customers.add(made)
-    service.customers.put_instance(
+    service.tables.customers.add(made)
+    service.tables.instances.put(
         Instance(customer_id="cust_8f2c", instance_id="default", digests=(secret_digest("secret"),))
     )
     return made

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aggregate.messages import Recompute
 from metering.core.contract import format_instant
 from metering.core.periods import HOUR as ONE_HOUR
-from tests.component.tables import Calls
-from tests.reports import document
+from testing.reports import document
+from testing.tables import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def records(service: Service, *hours: datetime) -> dict[str, Any]:
             record
             | {
                 "messageId": f"message-{n}",
-                "body": json.dumps({"customer_id": "cust_8f2c", "hour": format_instant(hour)}),
+                "body": Recompute(customer_id="cust_8f2c", hour=hour, touched="t").model_dump_json(),
                 "attributes": record["attributes"] | {"MessageGroupId": f"cust_8f2c#{format_instant(hour)}"},
             }
             for n, hour in enumerate(hours)
@@ -40,10 +40,10 @@ def test_from_report_to_hour(service: Service, last_hour: datetime) -> None:
     """A posted report becomes an hour through the schedule and the queue, and its day is to be reported."""
     service.post(document(last_hour))
     assert 1 == service.aggregate()
-    (hour,) = service.hours.between("cust_8f2c", last_hour, last_hour + ONE_HOUR)
+    (hour,) = service.tables.hours.between("cust_8f2c", last_hour, last_hour + ONE_HOUR)
     assert {"mqtt_bytes_received": 123456, "http_requests": 42} == hour.counters
-    assert [] == list(service.markers.dirty_of("cust_8f2c"))
-    assert [last_hour.date()] == [marker.day for marker in service.markers.unsent_of("cust_8f2c")]
+    assert [] == list(service.tables.markers.dirty_of("cust_8f2c"))
+    assert [last_hour.date()] == [marker.day for marker in service.tables.markers.unsent_of("cust_8f2c")]
 
 
 def test_dispatch_says_how_many(service: Service, last_hour: datetime) -> None:
@@ -53,7 +53,7 @@ def test_dispatch_says_how_many(service: Service, last_hour: datetime) -> None:
     assert {"sent": 2} == service.invoke("aggregate", service.event("dispatch"))
     hours = sorted(body["hour"] for body in service.queued())
     assert [format_instant(last_hour - ONE_HOUR), format_instant(last_hour)] == hours
-    assert 2 == len(list(service.markers.dirty_of("cust_8f2c")))
+    assert 2 == len(list(service.tables.markers.dirty_of("cust_8f2c")))
 
 
 def test_the_queue_s_message(service: Service) -> None:
@@ -66,11 +66,10 @@ def test_a_failed_message_comes_again(service: Service, last_hour: datetime) -> 
     hours = [last_hour - n * ONE_HOUR for n in range(3)]
     for hour in hours:
         service.post(document(hour))
-    handler = service.handler("aggregate")
-    Calls(fail_at=0).watch(handler.TABLES.hours.client)
+    Calls(fail_at=0).watch(service.client)
     answer = service.invoke("aggregate", records(service, *hours))
     assert {"batchItemFailures": [{"itemIdentifier": "message-0"}]} == answer
-    assert [hours[0]] == [marker.hour for marker in service.markers.dirty_of("cust_8f2c")]
+    assert [hours[0]] == [marker.hour for marker in service.tables.markers.dirty_of("cust_8f2c")]
 
 
 # The invocation fails before it has anything to count.
@@ -89,6 +88,6 @@ def test_any_interleaving(service: Service, last_hour: datetime) -> None:
         for revision in order:
             service.post(document(hour, revision=revision, counters={"http_requests": revision}))
             service.aggregate()
-        (computed,) = service.hours.between("cust_8f2c", hour, hour + ONE_HOUR)
+        (computed,) = service.tables.hours.between("cust_8f2c", hour, hour + ONE_HOUR)
         ends.append((computed.computed_from, computed.counters))
     assert [(3, {"http_requests": 3})] * 3 == ends

@@ -14,23 +14,19 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from aggregate import publish
-from aggregate.alerts import TOLD_AGAIN_AFTER, Watch
-from aggregate.recompute import Tables, recompute
-from metering.core.accounts import BillingPeriod, Customer, Instance, secret_digest
+from aggregate.alerts import TOLD_AGAIN_AFTER, AlertRaiser
+from aggregate.recompute import recompute
+from metering.aws.clients import RETRIES
+from metering.core.accounts import BillingPeriod, Customer
 from metering.core.alerts import Alert, Kind
 from metering.core.catalog import Override, Price, builtin_catalog
+from metering.core.instances import Instance, secret_digest
 from metering.core.periods import DAY, HOUR
 from metering.core.rollup import Hour
-from metering.tables.alerts import Alerts
-from metering.tables.client import RETRIES
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.tables import Tables
+from testing.reports import report
+from testing.tables import Calls, create_table, items_of
 from tests.component.channels import CUSTOMER, SENDER, Channels
-from tests.component.tables import Calls, create_table, items_of
-from tests.reports import report
 from tests.unit.test_template import RESOURCES
 
 if TYPE_CHECKING:
@@ -75,31 +71,18 @@ class Interruption:
 
 @dataclass(frozen=True)
 class World:
-    """A watch over moto's tables, and its channels."""
+    """What raises alerts over moto's tables, and its channels."""
 
     client: DynamoDBClient
-    watch: Watch
+    alerts: AlertRaiser
     tables: Tables
     channels: Channels
 
     @classmethod
     def make(cls, client: DynamoDBClient, channels: Channels) -> World:
-        """Wire the watch as the handler does, over one table for everything."""
-        tables = Tables(
-            Customers(client, "table"),
-            Reports(client, "reports"),
-            Markers(client, "markers"),
-            Hours(client, "hours"),
-        )
-        watch = Watch(
-            tables.customers,
-            tables.reports,
-            tables.hours,
-            Alerts(client, "table"),
-            channels.publisher,
-            CATALOG,
-        )
-        return cls(client, watch, tables, channels)
+        """Put the raiser of alerts together as the function does."""
+        tables = Tables(client, {f"{name}_table": name for name in TABLES} | {"customers_table": "table"})
+        return cls(client, AlertRaiser(tables, channels.publisher, CATALOG), tables, channels)
 
     def customer(self, **changes: Any) -> Customer:
         """Add Acme, on starter, with a period and one instance."""
@@ -107,7 +90,7 @@ class World:
             update=changes
         )
         self.tables.customers.add(made)
-        self.tables.customers.put_instance(
+        self.tables.instances.put(
             Instance(customer_id="acme", instance_id="default", digests=(secret_digest("secret"),))
         )
         self.tables.customers.add_period(
@@ -131,7 +114,7 @@ class World:
 
     def recompute(self, now: datetime = NOW) -> None:
         """Recompute the hour as the worker does."""
-        recompute("acme", HOUR_13, now, self.tables, CATALOG, self.watch.hour_recomputed)
+        recompute("acme", HOUR_13, now, self.tables, CATALOG, self.alerts.hour_recomputed)
 
     def markers(self) -> set[str]:
         """Return the kinds of markers that are there."""
@@ -139,7 +122,7 @@ class World:
 
     def stored(self) -> dict[str, bool]:
         """Return the stored alerts' ids, and whether each is sent."""
-        return {row.alert.alert_id: row.sent for row in self.watch.alerts.of("acme")}
+        return {row.alert.alert_id: row.sent for row in self.tables.alerts.of("acme")}
 
 
 @contextmanager
@@ -163,7 +146,7 @@ def test_an_alert_goes_out_on_every_channel_once(world: World) -> None:
     """A threshold that is crossed reaches the bus, the topic and the customer's address, and never again."""
     world.customer()
     world.use(8.5)
-    assert 1 == world.watch.hour_recomputed("acme", HOUR_13, NOW)
+    assert 1 == world.alerts.hour_recomputed("acme", HOUR_13, NOW)
     assert {ID_80: True} == world.stored()
     (event,), (message,), (email,) = world.channels.bus(), world.channels.topic(), world.channels.emails()
     text = "MQTT traffic: 80 % of what the Starter plan includes is used, 8.5 of 10 GB."
@@ -184,8 +167,8 @@ def test_an_alert_goes_out_on_every_channel_once(world: World) -> None:
         email.source,
         {key: value for key, value in email.destinations.items() if value},
     )
-    assert 0 == world.watch.hour_recomputed("acme", HOUR_13, NOW)
-    assert 0 == world.watch.sweep("acme", SWEEP)
+    assert 0 == world.alerts.hour_recomputed("acme", HOUR_13, NOW)
+    assert 0 == world.alerts.sweep("acme", SWEEP)
     assert ([], []) == world.channels.ids()
     assert 1 == len(world.channels.emails())
 
@@ -194,7 +177,7 @@ def test_a_jump_over_all_thresholds_is_one_email(world: World) -> None:
     """Thresholds crossed together are alerts of their own, but the customer gets one e-mail."""
     world.customer()
     world.use(12)
-    assert 4 == world.watch.hour_recomputed("acme", HOUR_13, NOW)
+    assert 4 == world.alerts.hour_recomputed("acme", HOUR_13, NOW)
     on_bus, on_topic = world.channels.ids()
     assert 4 == len(set(on_bus))
     assert on_bus == on_topic
@@ -225,8 +208,8 @@ def test_no_email_without_sender_or_address(world: World, sender: str, address: 
     """Without a configured sender, or without a billing address, bus and topic carry the alert alone."""
     world.customer(billing_email=address)
     world.use(8.5)
-    watch = replace(world.watch, publisher=replace(world.channels.publisher, sender=sender))
-    assert 1 == watch.hour_recomputed("acme", HOUR_13, NOW)
+    alerts = replace(world.alerts, publisher=replace(world.channels.publisher, sender=sender))
+    assert 1 == alerts.hour_recomputed("acme", HOUR_13, NOW)
     assert ([ID_80], [ID_80]) == world.channels.ids()
     assert [] == world.channels.emails()
     assert {ID_80: True} == world.stored()
@@ -237,7 +220,7 @@ def test_a_refused_email_holds_nothing_up(world: World) -> None:
     world.customer()
     world.use(8.5)
     stranger = replace(world.channels.publisher, sender="stranger@elsewhere.example")
-    assert 1 == replace(world.watch, publisher=stranger).hour_recomputed("acme", HOUR_13, NOW)
+    assert 1 == replace(world.alerts, publisher=stranger).hour_recomputed("acme", HOUR_13, NOW)
     assert {ID_80: True} == world.stored()
 
 
@@ -256,9 +239,9 @@ def test_only_the_last_hour_that_is_over_is_worth_reading_a_period(
     world.customer()
     world.use(8.5, hour)
     calls = Calls().watch(world.client)
-    assert 0 == world.watch.hour_recomputed("acme", hour, now)
+    assert 0 == world.alerts.hour_recomputed("acme", hour, now)
     assert [] == calls.made
-    assert 1 == world.watch.sweep("acme", now)
+    assert 1 == world.alerts.sweep("acme", now)
 
 
 def test_a_customer_without_limits_costs_no_read_of_hours(world: World) -> None:
@@ -266,8 +249,8 @@ def test_a_customer_without_limits_costs_no_read_of_hours(world: World) -> None:
     unlimited = {meter: Price(unlimited=True) for meter in CATALOG.meters}
     world.customer(override=Override(meters=unlimited))
     calls = Calls().watch(world.client)
-    world.watch.hour_recomputed("acme", HOUR_13, NOW)
-    world.watch.sweep("acme", NOW)
+    world.alerts.hour_recomputed("acme", HOUR_13, NOW)
+    world.alerts.sweep("acme", NOW)
     assert "hours" not in {call["TableName"] for _, call in calls.made}
 
 
@@ -275,7 +258,7 @@ def test_the_last_hours_of_a_period_are_told_in_the_next(world: World) -> None:
     """What crossed in a period's last hour is told by the first sweep after it."""
     world.customer()
     world.use(8.5, datetime(2026, 11, 30, 23, tzinfo=UTC))
-    assert 1 == world.watch.sweep("acme", datetime(2026, 12, 1, 0, 10, tzinfo=UTC))
+    assert 1 == world.alerts.sweep("acme", datetime(2026, 12, 1, 0, 10, tzinfo=UTC))
     assert {ID_80: True} == world.stored()
 
 
@@ -285,7 +268,7 @@ def test_the_sweep_tells_a_forecast_that_crosses(world: World) -> None:
     for number in range(24 * 10):
         world.use(0.03, START + number * HOUR)
     at = START + 10 * DAY + timedelta(minutes=10)
-    assert (1, 0) == (world.watch.sweep("acme", at), world.watch.sweep("acme", at + HOUR))
+    assert (1, 0) == (world.alerts.sweep("acme", at), world.alerts.sweep("acme", at + HOUR))
     assert {"acme#2026-11-01T00:00:00Z#mqtt_traffic#forecast": True} == world.stored()
 
 
@@ -299,7 +282,7 @@ def test_a_failing_channel_never_stops_a_recomputation(world: World) -> None:
     assert {"unsent"} == world.markers()
     assert {ID_80: False} == world.stored()
     assert topic == boto3.client("sns").create_topic(Name="told")["TopicArn"]
-    world.watch.sweep("acme", SWEEP)
+    world.alerts.sweep("acme", SWEEP)
     assert {ID_80: True} == world.stored()
 
 
@@ -309,12 +292,12 @@ def test_a_young_pending_alert_is_left_to_its_worker(world: World) -> None:
     world.use(8.5)
     with suppress(Killed):
         interrupted = Interruption(0, Killed())
-        interrupted.watch(publish.events())
-        world.watch.hour_recomputed("acme", HOUR_13, NOW)
+        interrupted.watch(world.channels.clients("events"))
+        world.alerts.hour_recomputed("acme", HOUR_13, NOW)
     world.channels.ids()
-    world.watch.sweep("acme", NOW + timedelta(minutes=4))
+    world.alerts.sweep("acme", NOW + timedelta(minutes=4))
     assert ([], []) == world.channels.ids()
-    world.watch.sweep("acme", NOW + timedelta(minutes=5))
+    world.alerts.sweep("acme", NOW + timedelta(minutes=5))
     assert ([ID_80], [ID_80]) == world.channels.ids()
 
 
@@ -323,7 +306,8 @@ def interrupted_recomputation(world: World, step: int, error: BaseException) -> 
     world.customer()
     world.report(12)
     interruption = Interruption(step, error)
-    interruption.watch(world.client, publish.events(), publish.sns(), publish.ses())
+    clients = world.channels.clients
+    interruption.watch(world.client, clients("events"), clients("sns"), clients("sesv2"))
     with suppress(type(error)):
         world.recompute()
     interruption.error = None
@@ -352,14 +336,14 @@ def test_a_crash_after_any_step_loses_no_alert_and_no_hour(error: type[BaseExcep
             if len(done) <= step:
                 break
             world.recompute()
-            world.watch.sweep("acme", SWEEP)
+            world.alerts.sweep("acme", SWEEP)
             where = f"after step {step}, {done[step]}"
             assert dict.fromkeys(ALL_IDS, True) == world.stored(), where
             on_bus, on_topic = world.channels.ids()
             assert ALL_IDS == set(on_bus) == set(on_topic), where
             assert world.channels.emails(), where
             assert {"unsent"} == world.markers(), where
-            assert 0 == world.watch.sweep("acme", SWEEP + HOUR), where
+            assert 0 == world.alerts.sweep("acme", SWEEP + HOUR), where
             assert ([], []) == world.channels.ids(), where
     assert {"PutItem", "PutEvents", "PublishBatch", "SendEmail", "UpdateItem", "DeleteItem"} <= set(done)
 
@@ -380,7 +364,7 @@ def test_two_workers_crossing_at_the_same_moment_tell_it_once(exact_client: Dyna
 
         exact_client.meta.events.register("before-call.dynamodb", meet)
         with ThreadPoolExecutor(2) as workers:
-            told = [workers.submit(world.watch.hour_recomputed, "acme", HOUR_13, NOW) for _ in range(2)]
+            told = [workers.submit(world.alerts.hour_recomputed, "acme", HOUR_13, NOW) for _ in range(2)]
         assert [0, 1] == sorted(worker.result() for worker in told)
         assert {ID_80: True} == world.stored()
         assert ([ID_80], [ID_80]) == world.channels.ids()

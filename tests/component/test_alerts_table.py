@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.core.accounts import Customer, Instance
+from metering.core.accounts import Customer
 from metering.core.alerts import Alert, Kind
+from metering.core.instances import Instance
 from metering.core.periods import DAY
 from metering.tables.alerts import Alerts, StoredAlert
 from metering.tables.customers import Customers
-from tests.component.tables import create_table, items_of
+from metering.tables.instances import Instances
+from testing.tables import create_table, items_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -101,7 +103,7 @@ def test_alerts_alone_expire(alerts: Alerts, client: DynamoDBClient) -> None:
     """An alert of a period expires with its hours, after 400 days, a silence after 60; profiles never do."""
     customers = Customers(client, "table")
     customers.add(Customer(customer_id="acme", name="Acme", plan="starter@1"))
-    customers.put_instance(Instance(customer_id="acme", instance_id="a", digests=()))
+    Instances(client, "table").put(Instance(customer_id="acme", instance_id="a", digests=()))
     alerts.put_pending(usage(80))
     alerts.put_pending(silence())
     kept = {item["sk"]["S"]: int(item["ttl"]["N"]) for item in items_of(client) if "ttl" in item}

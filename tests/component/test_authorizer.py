@@ -61,9 +61,9 @@ def test_refusals(service: Service, customer: Customer, authorization: str | Non
 
 def test_a_revoked_key(service: Service, customer: Customer) -> None:
     """A key is refused as soon as its digest is gone from the table."""
-    instance = service.customers.instance("cust_8f2c", "default")
+    instance = service.tables.instances.instance("cust_8f2c", "default")
     assert instance is not None
-    service.customers.put_instance(instance.model_copy(update={"digests": ()}))
+    service.tables.instances.put(instance.model_copy(update={"digests": ()}))
     assert REFUSED == ask(service, "Bearer zmf_cust_8f2c.default.secret")
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aggregate.conservation import Tables, conserve
-from aggregate.recompute import Tables as RecomputeTables
+from aggregate.conservation import conserve
 from aggregate.recompute import recompute
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.billable import all_contributions
@@ -20,13 +19,10 @@ from metering.core.contract import format_instant
 from metering.core.late_usage import LateItem
 from metering.core.periods import DAY, HOUR, Period
 from metering.core.rollup import Hour
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import Day, Entry, Ledger
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
-from tests.fakes.dynamodb import Call, FakeDynamoDb
-from tests.reports import document, gauge, report
+from metering.tables.ledger import Day, Entry
+from metering.tables.tables import Tables
+from testing.dynamodb import Call, FakeDynamoDb
+from testing.reports import document, gauge, report
 
 if TYPE_CHECKING:
     from tests.component.service import Service
@@ -52,13 +48,7 @@ class Books:
     def __init__(self) -> None:
         self.client = FakeDynamoDb()
         fake: Any = self.client
-        self.tables = Tables(
-            Customers(fake, "customers"),
-            Reports(fake, "reports"),
-            Markers(fake, "markers"),
-            Hours(fake, "hours"),
-            Ledger(fake, "ledger"),
-        )
+        self.tables = Tables.plain(fake)
         self.tables.customers.add(CUSTOMER)
         for hour in HOURS:
             gauges = {"active_devices": gauge(20, 20, 72000)}
@@ -78,7 +68,7 @@ class Books:
             CUSTOMER.customer_id,
             hour,
             NOW,
-            RecomputeTables(tables.customers, tables.reports, tables.markers, tables.hours),
+            tables,
             CATALOG,
         )
 
@@ -240,7 +230,7 @@ def test_an_invoice_with_late_usage_is_conserved(books: Books) -> None:
         quantity=Decimal(40),
         amount=Decimal("20.00"),
     )
-    books.tables.customers.late.put(late)
+    books.tables.late.put(late)
     assert [] == books.differences()
 
 
@@ -275,9 +265,9 @@ def test_the_sweep_through_the_queue(
     """The schedule's task reaches every customer; a difference is a metric and a log line, and is mended."""
     service.post(document(last_hour))
     service.aggregate()
-    (stored,) = service.hours.between("cust_8f2c", last_hour, last_hour + DAY)
+    (stored,) = service.tables.hours.between("cust_8f2c", last_hour, last_hour + DAY)
     emptied = Hour(stored.start, stored.computed_from, {}, instances=1, final=stored.final)
-    service.hours.put("cust_8f2c", emptied)
+    service.tables.hours.put("cust_8f2c", emptied)
     capsys.readouterr()
     service.invoke("aggregate", {"task": "sweep_daily"})
     service.aggregate()
@@ -288,7 +278,7 @@ def test_the_sweep_through_the_queue(
     counted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
     assert [2] in [row.get("conservation_difference") for row in counted]
     service.aggregate()
-    (healed,) = service.hours.between("cust_8f2c", last_hour, last_hour + DAY)
+    (healed,) = service.tables.hours.between("cust_8f2c", last_hour, last_hour + DAY)
     assert stored == healed
 
 

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.core.accounts import BillingPeriod, Customer, Instance, secret_digest
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.instances import Instance, secret_digest
 from metering.tables.customers import Customers
-from metering.tables.markers import shard_of
-from tests.component.tables import items_of
-from tests.reports import HOUR
+from metering.tables.instances import Instances
+from metering.tables.shards import shard_of
+from testing.reports import HOUR
+from testing.tables import items_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.component.tables import Calls
+    from testing.tables import Calls
 
 ACME = Customer(customer_id="acme", name="Acme", plan="starter@1", anchor=HOUR)
 INSTANCE = Instance(customer_id="acme", instance_id="default", digests=(secret_digest("s3cret"),))
@@ -58,30 +60,36 @@ def test_a_profile_is_replaced_by_whoever_read_it_last(customers: Customers) -> 
     assert moved == customers.customer("acme")
 
 
-def test_an_instance_is_replaced_by_whoever_read_it_last(customers: Customers) -> None:
+@pytest.fixture
+def instances(client: DynamoDBClient) -> Instances:
+    """The instances, in the same table."""
+    return Instances(client, "table")
+
+
+def test_an_instance_is_replaced_by_whoever_read_it_last(customers: Customers, instances: Instances) -> None:
     """Two operators that rotate one key at once do not undo each other unseen."""
-    assert customers.add_instance(INSTANCE)
-    assert not customers.add_instance(INSTANCE.model_copy(update={"digests": ()}))
+    assert instances.add(INSTANCE)
+    assert not instances.add(INSTANCE.model_copy(update={"digests": ()}))
     revoked = INSTANCE.model_copy(update={"digests": ()})
-    assert customers.replace_instance(INSTANCE, revoked)
-    assert not customers.replace_instance(INSTANCE, INSTANCE)
-    assert revoked == customers.instance(INSTANCE.customer_id, INSTANCE.instance_id)
+    assert instances.replace(INSTANCE, revoked)
+    assert not instances.replace(INSTANCE, INSTANCE)
+    assert revoked == instances.instance(INSTANCE.customer_id, INSTANCE.instance_id)
 
 
-def test_what_is_not_there(customers: Customers) -> None:
+def test_what_is_not_there(customers: Customers, instances: Instances) -> None:
     """Customers, instances and accounts that do not exist are None; there are no periods."""
     assert (None, None, None, []) == (
         customers.customer("acme"),
-        customers.instance("acme", "default"),
+        instances.instance("acme", "default"),
         customers.account("acme"),
         customers.periods("acme"),
     )
 
 
-def test_instances(customers: Customers, client: DynamoDBClient) -> None:
+def test_instances(customers: Customers, client: DynamoDBClient, instances: Instances) -> None:
     """An instance reads back; the table never holds its secret."""
-    customers.put_instance(INSTANCE)
-    assert INSTANCE == customers.instance("acme", "default")
+    instances.put(INSTANCE)
+    assert INSTANCE == instances.instance("acme", "default")
     assert "s3cret" not in str(items_of(client))
 
 
@@ -95,12 +103,14 @@ def test_a_period_is_written_once(customers: Customers) -> None:
     assert [period(0), period(1)] == customers.periods("acme")
 
 
-def test_an_account_is_everything_of_one_customer(customers: Customers, client: DynamoDBClient) -> None:
+def test_an_account_is_everything_of_one_customer(
+    customers: Customers, client: DynamoDBClient, instances: Instances
+) -> None:
     """An account is profile, instances and periods; alerts, late usage and other customers stay out."""
     customers.add(ACME)
     customers.add(ACME.model_copy(update={"customer_id": "acme2"}))
-    customers.put_instance(INSTANCE)
-    customers.put_instance(INSTANCE.model_copy(update={"instance_id": "aaa"}))
+    instances.put(INSTANCE)
+    instances.put(INSTANCE.model_copy(update={"instance_id": "aaa"}))
     customers.add_period("acme", period(0))
     for sort in ("alert#2026#devices#80", "late#2026-11-22T13:00:00Z#1"):
         client.put_item(TableName="table", Item={"pk": {"S": "acme"}, "sk": {"S": sort}})
@@ -110,16 +120,16 @@ def test_an_account_is_everything_of_one_customer(customers: Customers, client: 
     assert ["aaa", "default"] == [instance.instance_id for instance in account.instances]
 
 
-def test_instances_without_a_profile(customers: Customers) -> None:
+def test_instances_without_a_profile(customers: Customers, instances: Instances) -> None:
     """Without a profile there is no account, whatever else is there."""
-    customers.put_instance(INSTANCE)
+    instances.put(INSTANCE)
     assert customers.account("acme") is None
 
 
-def test_reads_are_strongly_consistent(customers: Customers, calls: Calls) -> None:
+def test_reads_are_strongly_consistent(customers: Customers, calls: Calls, instances: Instances) -> None:
     """Every read asks for strong consistency, so that a revoked key is revoked."""
     customers.customer("acme")
-    customers.instance("acme", "default")
+    instances.instance("acme", "default")
     customers.account("acme")
     customers.periods("acme")
     list(customers.fleet(0))

@@ -10,8 +10,8 @@ import pytest
 
 from metering.core.contract import format_instant
 from metering.core.periods import HOUR
-from tests.component.tables import items_of
-from tests.reports import report
+from testing.reports import report
+from testing.tables import items_of
 from tests.unit.test_template import RESOURCES
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def deliver(service: Service, url: str) -> tuple[list[str], list[str]]:
 
 def dirty(service: Service, hour: datetime) -> dict[str, Any]:
     """Store a report, mark its hour dirty, and return the work."""
-    service.reports.put(report(hour))
-    service.markers.touch_dirty(CUSTOMER, hour)
-    return {"customer_id": CUSTOMER, "hour": format_instant(hour)}
+    service.tables.reports.put(report(hour))
+    service.tables.markers.touch_dirty(CUSTOMER, hour)
+    return {"work": "recompute", "customer_id": CUSTOMER, "hour": format_instant(hour), "touched": "t"}
 
 
 def test_a_message_that_fails_fails_alone_and_ends_as_a_dead_letter_that_is_alarmed(
@@ -104,7 +104,7 @@ def test_a_message_that_fails_fails_alone_and_ends_as_a_dead_letter_that_is_alar
     """Of a batch the bad message alone is tried again, five times; then it lies where the alarm counts it."""
     url, dead = queues["AggregateQueue"], queues["AggregateDeadLetters"]
     alarm = RESOURCES["AggregateDeadLettersAlarm"]["Properties"]
-    bad = {"customer_id": CUSTOMER, "hour": "no hour"}
+    bad = {"work": "recompute", "customer_id": CUSTOMER, "hour": "no hour", "touched": "t"}
     good = [dirty(service, last_hour - HOUR), dirty(service, last_hour)]
     send(service.sqs, url, "bad", 1, bad)
     for number, work in enumerate(good):
@@ -138,7 +138,7 @@ def test_what_follows_a_failure_in_its_group_waits_for_it(
     """Within a group order holds: work behind a failed message is given back too, other groups are done."""
     url = queues["AggregateQueue"]
     behind, beside = dirty(service, last_hour), dirty(service, last_hour - HOUR)
-    send(service.sqs, url, "group", 1, {"customer_id": CUSTOMER, "hour": "no hour"})
+    send(service.sqs, url, "group", 1, behind | {"hour": "no hour"})
     send(service.sqs, url, "group", 2, behind)
     send(service.sqs, url, "beside", 3, beside)
     worked, failed = deliver(service, url)
@@ -146,15 +146,16 @@ def test_what_follows_a_failure_in_its_group_waits_for_it(
     assert json.dumps(behind) in failed
     assert json.dumps(beside) not in failed
     assert [last_hour - HOUR] == [
-        h.start for h in service.hours.between(CUSTOMER, last_hour - HOUR, last_hour + HOUR)
+        h.start for h in service.tables.hours.between(CUSTOMER, last_hour - HOUR, last_hour + HOUR)
     ]
 
 
 def test_a_sweep_that_fails_is_tried_again_by_itself(service: Service, queues: dict[str, str]) -> None:
     """A shard whose customers cannot be read fails alone, and the rest of the sweep goes on."""
     url = queues["AggregateQueue"]
-    send(service.sqs, url, "shard", 1, {"sweep": "hourly", "hour": "2026-11-22T14:00:00Z", "shard": 3})
-    send(service.sqs, url, "odd", 2, {"sweep": "no such sweep", "customer_id": CUSTOMER})
+    shard = {"work": "sweep_shard", "sweep": "hourly", "hour": "2026-11-22T14:00:00Z", "shard": 3}
+    send(service.sqs, url, "shard", 1, shard)
+    send(service.sqs, url, "odd", 2, shard | {"sweep": "no such sweep"})
     worked, failed = deliver(service, url)
     assert 2 == len(worked)
     assert ["no such sweep"] == [json.loads(body)["sweep"] for body in failed]

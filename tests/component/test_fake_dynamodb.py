@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.component.tables import create_table, items_of
-from tests.fakes.conditions import UnsupportedExpressionError
-from tests.fakes.dynamodb import FakeDynamoDb
+from testing.conditions import UnsupportedExpressionError
+from testing.dynamodb import FakeDynamoDb
+from testing.tables import create_table, items_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

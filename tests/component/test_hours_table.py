@@ -11,13 +11,13 @@ from metering.core.contract import OLDEST_WINDOW
 from metering.core.periods import HOUR as ONE_HOUR
 from metering.core.rollup import Coverage, Hour, Level
 from metering.tables.hours import Hours
-from tests.component.tables import items_of
-from tests.reports import HOUR
+from testing.reports import HOUR
+from testing.tables import items_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.component.tables import Calls
+    from testing.tables import Calls
 
 FULL = Hour(
     start=HOUR,

@@ -14,14 +14,16 @@ from metering.aws.web import ApiError, Identity
 from metering.core.contract import MAX_REPORT_BYTES, Report, format_instant
 from metering.core.periods import HOUR as ONE_HOUR
 from metering.core.periods import hour_of
-from tests.component.tables import Calls
-from tests.reports import HOUR, document, gauge
+from testing.reports import HOUR, document, gauge
+from testing.tables import Calls
+from tests.component.service import start
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from tests.component.service import Answer, Service
 
+AGES = timedelta(days=4000)
 KEY = Identity("cust_8f2c", "default", "instance")
 
 
@@ -56,8 +58,8 @@ def test_accepted(service: Service, body: dict[str, Any], now: datetime) -> None
         answer.body[name] for name in ("status", "revision", "digest", "report_every_seconds")
     )
     assert format_instant(now) <= answer.body["server_time"]
-    assert [report] == list(service.reports.of_hour("cust_8f2c", report.window_start))
-    assert [report.window_start] == [marker.hour for marker in service.markers.dirty_of("cust_8f2c")]
+    assert [report] == list(service.tables.reports.of_hour("cust_8f2c", report.window_start))
+    assert [report.window_start] == [marker.hour for marker in service.tables.markers.dirty_of("cust_8f2c")]
 
 
 def test_a_body_in_base64(service: Service, body: dict[str, Any]) -> None:
@@ -69,16 +71,16 @@ def test_a_body_in_base64(service: Service, body: dict[str, Any]) -> None:
 def test_duplicate(service: Service, body: dict[str, Any]) -> None:
     """The same report again is 200 ``duplicate``, in whatever order its keys come, and touches the marker."""
     service.post(body)
-    (marker,) = service.markers.dirty_of("cust_8f2c")
+    (marker,) = service.tables.markers.dirty_of("cust_8f2c")
     answer = service.post(dict(reversed(body.items())))
-    (again,) = service.markers.dirty_of("cust_8f2c")
+    (again,) = service.tables.markers.dirty_of("cust_8f2c")
     assert (200, "duplicate", 3) == (answer.status, answer.body["status"], answer.body["revision"])
     assert marker.touched != again.touched
 
 
 def test_a_duplicate_restores_the_marker(service: Service, body: dict[str, Any]) -> None:
     """A first attempt that died before its marker is made good by the second."""
-    service.reports.put(Report.model_validate_json(json.dumps(body)))
+    service.tables.reports.put(Report.model_validate_json(json.dumps(body)))
     assert "duplicate" == service.post(body).body["status"]
     assert (1, 1) == stored(service)
 
@@ -86,11 +88,11 @@ def test_a_duplicate_restores_the_marker(service: Service, body: dict[str, Any])
 def test_superseded(service: Service, body: dict[str, Any]) -> None:
     """A lower revision is 200 ``superseded`` with the stored revision and digest, and touches the marker."""
     first = service.post(body)
-    (marker,) = service.markers.dirty_of("cust_8f2c")
+    (marker,) = service.tables.markers.dirty_of("cust_8f2c")
     answer = service.post(body | {"revision": 2, "counters": {}})
     assert (200, "superseded", 3) == (answer.status, answer.body["status"], answer.body["revision"])
     assert first.body["digest"] == answer.body["digest"]
-    (again,) = service.markers.dirty_of("cust_8f2c")
+    (again,) = service.tables.markers.dirty_of("cust_8f2c")
     assert marker.touched != again.touched
 
 
@@ -236,7 +238,9 @@ def test_an_expired_session(service: Service, body: dict[str, Any], now: datetim
 def test_unknown_metrics(service: Service, body: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     """A metric that the registry does not know is stored and counted, never refused."""
     assert 202 == service.post(body | {"counters": {"lora_frames": 5, "lora_joins": 1}}).status
-    (kept,) = service.reports.between("cust_8f2c", HOUR - timedelta(days=4000), HOUR + timedelta(days=4000))
+    (kept,) = service.tables.reports.between(
+        "cust_8f2c", HOUR - timedelta(days=4000), HOUR + timedelta(days=4000)
+    )
     assert {"lora_frames": 5, "lora_joins": 1} == kept.counters
     assert [2.0] == emitted(capsys)["unknown_metrics"]
 
@@ -267,31 +271,31 @@ def test_a_crash_between_the_steps(service: Service, last_hour: datetime, fail_a
     sent = json.dumps(document(last_hour)).encode()
     Calls(fail_at=fail_at).watch(service.client)
     with pytest.raises(ConnectionAbortedError):
-        accept(sent, KEY, last_hour + ONE_HOUR, service.reports, service.markers)
+        accept(sent, KEY, last_hour + ONE_HOUR, service.tables)
     assert (fail_at, 0) == stored(service)
-    accept(sent, KEY, last_hour + ONE_HOUR, service.reports, service.markers)
+    accept(sent, KEY, last_hour + ONE_HOUR, service.tables)
     assert (1, 1) == stored(service)
 
 
 def test_the_report_before_the_marker(service: Service, last_hour: datetime) -> None:
     """The report is written first: a marker written first could be cleared before its report lands."""
     watched = Calls().watch(service.client)
-    accept(
-        json.dumps(document(last_hour)).encode(), KEY, last_hour + ONE_HOUR, service.reports, service.markers
-    )
+    accept(json.dumps(document(last_hour)).encode(), KEY, last_hour + ONE_HOUR, service.tables)
     assert ["reports", "markers"] == [put["TableName"] for put in watched.of("PutItem")]
 
 
 @pytest.mark.parametrize("pace", ["59", "3601", "often"])
-def test_a_wrong_pace_fails_at_start(service: Service, monkeypatch: pytest.MonkeyPatch, pace: str) -> None:
+def test_a_wrong_pace_fails_at_start(monkeypatch: pytest.MonkeyPatch, pace: str) -> None:
     """A pace that no agent may adopt fails the function's start, by the variable's name."""
+    monkeypatch.setenv("REPORTS_TABLE", "reports")
+    monkeypatch.setenv("MARKERS_TABLE", "markers")
     monkeypatch.setenv("REPORT_EVERY_SECONDS", pace)
     with pytest.raises(SettingsError, match="REPORT_EVERY_SECONDS"):
-        service.handler("ingest")
+        start("ingest")
 
 
 def test_a_conflict_restores_the_marker_of_what_is_stored(service: Service, body: dict[str, Any]) -> None:
     """A first attempt that died before its marker is made good even if only a twin knocks afterwards."""
-    service.reports.put(Report.model_validate_json(json.dumps(body)))
+    service.tables.reports.put(Report.model_validate_json(json.dumps(body)))
     assert 409 == service.post(body | {"counters": {"http_requests": 43}}).status
     assert (1, 1) == stored(service)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.reports import Reports
-from tests.reports import HOUR, report
+from testing.reports import HOUR, report
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,12 +10,12 @@ import pytest
 
 from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.ledger import PENDING, SENT, Day, Entry, Ledger, VersionConflictError
-from tests.reports import HOUR
+from testing.reports import HOUR
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.component.tables import Calls
+    from testing.tables import Calls
 
 DAY = HOUR.date()
 ENTRIES = {

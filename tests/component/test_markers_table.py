@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metering.core.periods import HOUR as ONE_HOUR
-from metering.tables.markers import SHARDS, Markers, shard_of
-from tests.reports import HOUR
+from metering.tables.markers import Markers
+from metering.tables.shards import SHARDS, shard_of
+from testing.reports import HOUR
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from tests.component.tables import Calls
+    from testing.tables import Calls
 
 DAY = HOUR.date()
 ACME = "acme"

@@ -15,7 +15,7 @@ from metering.core.rollup import Hour
 from ops.__main__ import app
 from ops.deployment import Deployment
 from ops.errors import OperatorError
-from tests.reports import document
+from testing.reports import document
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,7 +47,7 @@ def hours(service: Service, last_hour: datetime) -> list[Hour]:
     for back in range(3):
         service.post(document(last_hour - back * HOUR))
     service.aggregate()
-    return list(service.hours.between("cust_8f2c", last_hour - DAY, last_hour + HOUR))
+    return list(service.tables.hours.between("cust_8f2c", last_hour - DAY, last_hour + HOUR))
 
 
 def test_replay_of_unchanged_reports_does_nothing(
@@ -64,17 +64,17 @@ def test_an_hour_that_differs_is_recomputed(
     service: Service, hours: list[Hour], last_hour: datetime, lost: int
 ) -> None:
     """An hour that is not what its reports say is named, and ends as they say."""
-    service.hours.put("cust_8f2c", replace(hours[lost], counters={"http_requests": 1}))
+    service.tables.hours.put("cust_8f2c", replace(hours[lost], counters={"http_requests": 1}))
     said = run("cust_8f2c", last_hour - DAY, last_hour + HOUR)
     assert f"{format_instant(hours[lost].start)} http_requests: stored 1, its reports say 42" in said
     assert "1 of 3 hours differ" in said
     service.aggregate()
-    assert hours == list(service.hours.between("cust_8f2c", last_hour - DAY, last_hour + HOUR))
+    assert hours == list(service.tables.hours.between("cust_8f2c", last_hour - DAY, last_hour + HOUR))
 
 
 def test_a_dry_run_changes_nothing(service: Service, hours: list[Hour], last_hour: datetime) -> None:
     """A dry run tells what differs and leaves every item alone."""
-    service.hours.put("cust_8f2c", replace(hours[0], counters={"http_requests": 1}))
+    service.tables.hours.put("cust_8f2c", replace(hours[0], counters={"http_requests": 1}))
     before = service.everything()
     assert "1 of 3 hours differ" in run("cust_8f2c", last_hour - DAY, last_hour + HOUR, "--dry-run")
     assert before == service.everything()
@@ -88,11 +88,11 @@ def test_only_the_span_is_replayed(service: Service, hours: list[Hour], last_hou
 def test_an_hour_without_reports_stays(service: Service, hours: list[Hour], last_hour: datetime) -> None:
     """An hour whose reports are gone is named and left, since nothing can be made of nothing."""
     alone = Hour(last_hour - 5 * HOUR, 1, {"http_requests": 7}, instances=1)
-    service.hours.put("cust_8f2c", alone)
+    service.tables.hours.put("cust_8f2c", alone)
     said = run("cust_8f2c", last_hour - DAY, last_hour + HOUR)
     assert "0 marked" in said
     assert "1 have no report to be recomputed from" in said
-    assert [] == list(service.markers.dirty_of("cust_8f2c"))
+    assert [] == list(service.tables.markers.dirty_of("cust_8f2c"))
 
 
 def test_a_wrong_span_or_customer_is_refused(service: Service, last_hour: datetime) -> None:

@@ -13,14 +13,14 @@ from metering.core.contract import OLDEST_WINDOW
 from metering.core.metrics import COUNTERS, GAUGES
 from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.reports import Outcome, Reports
-from tests.component.tables import create_table, items_of
-from tests.reports import HOUR, gauge, report, source
+from testing.reports import HOUR, gauge, report, source
+from testing.tables import create_table, items_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from metering.core.contract import Report
-    from tests.component.tables import Calls
+    from testing.tables import Calls
 
 STATE = "0192f1c9-3a5b-7c4d-8e9f-001122334455"
 SOURCES = ("mqtt", "http", "websocket", "external", "influxdb", "postgres", "objects", "compute", "agent")

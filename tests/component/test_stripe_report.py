@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,27 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto import mock_aws
 
 from local.stripe_simulator import RunningSimulator, running_simulator
 from local.stripe_simulator.faults import Fault
-from metering.aws.queues import sqs
 from metering.core.accounts import Customer
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import DAY, HOUR, hour_of
 from metering.core.rollup import Hour
-from metering.tables.client import RETRIES, dynamodb
 from metering.tables.closings import Closing
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import PENDING, SENT, Entry, Ledger
-from metering.tables.markers import Markers
+from metering.tables.ledger import PENDING, SENT, Entry
 from ops.customers import add_customer, subscribe
 from stripe_report.gateway import stripe_client
-from tests.component.service import LambdaContext
-from tests.component.tables import create_table
+from tests.component.service import STRIPE_KEY, Service
 from tests.stripe.world import prepare
 
 if TYPE_CHECKING:
@@ -41,9 +32,9 @@ if TYPE_CHECKING:
 
     import stripe
 
+    from metering.tables.tables import Tables
+
 EVENTS = Path(__file__).parent.parent / "events"
-KEY = "sk_test_neverInAnyLog"
-TABLES = ("customers", "markers", "hours", "ledger")
 GIB = 2**30
 METER = "mqtt_traffic"
 
@@ -52,23 +43,24 @@ METER = "mqtt_traffic"
 class Function:
     """The deployed function, in process, with a customer who has used 12 GB in the present hour."""
 
-    queue_url: str
+    service: Service
     stripe: stripe.StripeClient
     simulator: RunningSimulator
-    customers: Customers
-    markers: Markers
-    hours: Hours
-    ledger: Ledger
     hour: datetime
+
+    @property
+    def tables(self) -> Tables:
+        """The function's tables."""
+        return self.service.tables
 
     def invoke(self, event: str | dict[str, Any], **changes: Any) -> Any:
         """Invoke it with an event of ``tests/events``, or a given one."""
-        given = json.loads((EVENTS / f"{event}.json").read_text()) if isinstance(event, str) else event
-        return importlib.import_module("stripe_report.handler").handle(given | changes, LambdaContext())
+        given = self.service.event(event) if isinstance(event, str) else event
+        return self.service.invoke("stripe_report", given | changes)
 
-    def hear(self, event: str, object_id: str) -> Any:
+    def deliver(self, event: str, object_id: str) -> Any:
         """Invoke it with an event of Stripe's about an object."""
-        given = json.loads((EVENTS / f"{event}.json").read_text())
+        given = self.service.event(event)
         if "data" in given["detail"]:
             given["detail"]["data"]["object"]["id"] = object_id
         else:
@@ -77,70 +69,47 @@ class Function:
 
     def queued(self) -> list[dict[str, Any]]:
         """Take the bodies of all messages in the queue."""
-        answer = boto3.client("sqs").receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in answer.get("Messages", ())]
+        return self.service.queued("stripe_report")
 
     def work(self, *bodies: dict[str, Any]) -> Any:
         """Work messages off as the queue gives them."""
-        record = json.loads((EVENTS / "recompute.json").read_text())["Records"][0]
-        return self.invoke({"Records": [record | {"body": json.dumps(body)} for body in bodies]})
+        return self.service.work("stripe_report", *bodies)
 
     def entry(self) -> Entry | None:
         """Return what the ledger says of the hour."""
-        return self.ledger.day("acme", self.hour.date()).entries.get((METER, self.hour))
+        return self.tables.ledger.day("acme", self.hour.date()).entries.get((METER, self.hour))
 
     def use(self, gigabytes: int, computed_from: int) -> None:
         """Store the hour as recomputed, and mark its day."""
-        self.hours.put(
+        self.tables.hours.put(
             "acme",
             Hour(self.hour, computed_from, counters={"mqtt_bytes_sent": gigabytes * GIB}, instances=1),
         )
-        self.markers.touch_unsent("acme", self.hour.date())
+        self.tables.markers.touch_unsent("acme", self.hour.date())
 
 
 @pytest.fixture
-def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Function]:
-    """The function, freshly imported with an environment of its own."""
+def function() -> Iterator[Function]:
+    """The function, built anew."""
     with mock_aws(), running_simulator() as simulator:
-        client = boto3.client("dynamodb", config=RETRIES)
-        for table in TABLES:
-            create_table(client, table)
-            monkeypatch.setenv(f"{table.upper()}_TABLE", table)
-        made_queue = boto3.client("sqs").create_queue(
-            QueueName="stripe.fifo", Attributes={"FifoQueue": "true"}
-        )
-        url = made_queue["QueueUrl"]
-        boto3.client("secretsmanager").create_secret(Name="stripe", SecretString=KEY)
-        monkeypatch.setenv("STRIPE_QUEUE_URL", url)
-        monkeypatch.setenv("STRIPE_SECRET_NAME", "stripe")
-        monkeypatch.setenv("STRIPE_API_BASE", simulator.url)
-        _forget()
-        made = Function(
-            url,
-            stripe_client(KEY, simulator.url),
-            simulator,
-            Customers(client, "customers"),
-            Markers(client, "markers"),
-            Hours(client, "hours"),
-            Ledger(client, "ledger"),
-            hour_of(datetime.now(UTC)),
-        )
+        service = Service.deploy(stripe_api_base=simulator.url)
+        stripe_ = stripe_client(STRIPE_KEY, simulator.url)
+        made = Function(service, stripe_, simulator, hour_of(datetime.now(UTC)))
         prepare(made.stripe, builtin_catalog())
         profile = Customer(customer_id="acme", name="Acme", plan="starter@1")
         subscribed = subscribe(made.stripe, profile, builtin_catalog(), made.hour)
-        add_customer(made.customers, subscribed.customer, subscribed.period)
+        add_customer(made.tables.customers, subscribed.customer, subscribed.period)
         made.use(12, 1)
         simulator.simulator.calls.clear()
         yield made
-        _forget()
 
 
-def _forget() -> None:
-    """Drop what a Lambda process keeps between invocations, so that the next import is a cold start."""
-    sys.modules.pop("stripe_report.handler", None)
-    dynamodb.cache_clear()
-    sqs.cache_clear()
-    parameters.clear_caches()  # type: ignore[no-untyped-call]  # Powertools' own
+REPORT = {"work": "report", "customer_id": "acme", "include_open": True}
+
+
+def asked(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what messages ask for, each without its trigger."""
+    return [{name: value for name, value in body.items() if name != "trigger"} for body in bodies]
 
 
 def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_it(
@@ -148,7 +117,7 @@ def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_
 ) -> None:
     assert {"sent": 1} == function.invoke("dispatch_open")
     bodies = function.queued()
-    assert [{"customer_id": "acme", "include_open": True}] == bodies
+    assert [REPORT] == asked(bodies)
     assert {"batchItemFailures": []} == function.work(*bodies)
     entry = function.entry()
     assert entry is not None
@@ -156,10 +125,9 @@ def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_
 
 
 def test_nothing_changed_is_not_one_call(function: Function) -> None:
-    body = {"customer_id": "acme", "include_open": True}
-    function.work(body)
+    function.work(REPORT)
     assert 1 == function.simulator.simulator.calls.total()
-    function.work(body, body)
+    function.work(REPORT, REPORT)
     assert 1 == function.simulator.simulator.calls.total()
 
 
@@ -168,14 +136,14 @@ def test_a_key_that_stripe_does_not_know_leaves_all_pending_and_one_put_right_is
 ) -> None:
     secrets = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId="stripe", SecretString="unknown")
-    function.work({"customer_id": "acme", "include_open": True})
+    function.work(REPORT)
     entry = function.entry()
     assert entry is not None
     assert PENDING == entry.state
 
-    secrets.put_secret_value(SecretId="stripe", SecretString=KEY)
-    parameters.clear_caches()  # type: ignore[no-untyped-call]  # Powertools' own
-    function.work({"customer_id": "acme", "include_open": True})
+    secrets.put_secret_value(SecretId="stripe", SecretString=STRIPE_KEY)
+    function.service.app("stripe_report").api_key.forget()
+    function.work(REPORT)
     entry = function.entry()
     assert entry is not None
     assert SENT == entry.state
@@ -184,7 +152,7 @@ def test_a_key_that_stripe_does_not_know_leaves_all_pending_and_one_put_right_is
 def test_the_key_is_in_no_log(
     function: Function, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    function.work({"customer_id": "acme", "include_open": True})
+    function.work(REPORT)
     function.invoke("reconcile_customer")
     said = caplog.text + "".join(capfd.readouterr()) + "".join(str(r.__dict__) for r in caplog.records)
     assert "customer reported" in said
@@ -194,19 +162,19 @@ def test_the_key_is_in_no_log(
 def test_the_calendar_asks_for_a_look_at_each_period_that_is_due(function: Function) -> None:
     assert {"sent": 0} == function.invoke("close")
     start, due = function.hour, function.hour - HOUR
-    function.customers.closings.put(Closing("acme", start, due))
+    function.tables.closings.put(Closing("acme", start, due))
     assert {"sent": 1} == function.invoke("close")
     [body] = function.queued()
     assert ("acme", "close") == (body["customer_id"], body["work"])
     assert {"batchItemFailures": []} == function.work(body)
     # The period is not over: the look is moved to its end, where one is entered already.
     assert {"sent": 0} == function.invoke("close")
-    [end] = list(function.customers.closings.due(start + 40 * DAY))
-    assert function.customers.periods("acme")[0].end == end.at
+    [end] = list(function.tables.closings.due(start + 40 * DAY))
+    assert function.tables.customers.periods("acme")[0].end == end.at
 
 
 def test_the_daily_reconciliation_asks_for_every_customer_of_the_fleet(function: Function) -> None:
-    function.customers.add(Customer(customer_id="other", name="Other", plan="starter@1"))
+    function.tables.customers.add(Customer(customer_id="other", name="Other", plan="starter@1"))
     assert {"sent": 2} == function.invoke("reconcile")
     bodies = function.queued()
     assert {("acme", "reconcile"), ("other", "reconcile")} == {(b["customer_id"], b["work"]) for b in bodies}
@@ -216,7 +184,7 @@ def test_the_daily_reconciliation_asks_for_every_customer_of_the_fleet(function:
 def test_the_operator_reconciles_a_period_at_once_and_gets_the_hours_that_differ(function: Function) -> None:
     """The present hour is not settled, so it is none of them."""
     answer = function.invoke("reconcile_customer")
-    period = function.customers.periods("acme")[0]
+    period = function.tables.customers.periods("acme")[0]
     assert json.loads(json.dumps(answer)) == {
         "customer_id": "acme",
         "period_start": f"{period.start:%Y-%m-%dT%H:%M:%SZ}",
@@ -239,9 +207,9 @@ def test_an_event_about_an_invoice_asks_for_a_look_at_its_customers_periods(
 ) -> None:
     """Only its id is used: the event's copy says whatever it says."""
     [invoice] = function.stripe.v1.invoices.list().data
-    assert {"sent": 1} == function.hear(event, invoice.id)
+    assert {"sent": 1} == function.deliver(event, invoice.id)
     bodies = function.queued()
-    assert [{"customer_id": "acme", "work": "close"}] == bodies
+    assert [{"customer_id": "acme", "work": "close_ended"}] == asked(bodies)
     assert {"batchItemFailures": []} == function.work(*bodies)
 
 
@@ -249,14 +217,14 @@ def test_an_event_about_an_invoice_asks_for_a_look_at_its_customers_periods(
 def test_an_event_about_a_subscription_asks_for_its_periods_to_be_refreshed(
     function: Function, event: str
 ) -> None:
-    profile = function.customers.customer("acme")
+    profile = function.tables.customers.customer("acme")
     assert profile is not None
-    assert {"sent": 1} == function.hear(event, str(profile.stripe_subscription_id))
+    assert {"sent": 1} == function.deliver(event, str(profile.stripe_subscription_id))
     bodies = function.queued()
-    assert [{"customer_id": "acme", "work": "refresh"}] == bodies
+    assert [{"customer_id": "acme", "work": "refresh"}] == asked(bodies)
     assert {"batchItemFailures": []} == function.work(*bodies)
     # Stripe says that the subscription goes on, whatever the event was called.
-    assert profile == function.customers.customer("acme")
+    assert profile == function.tables.customers.customer("acme")
 
 
 @pytest.mark.parametrize("named", ["idempotency_key", "identifier"])
@@ -266,11 +234,11 @@ def test_a_report_of_refused_events_marks_the_numbers_it_names(function: Functio
     state.settings.error_samples_name = named
     [meter] = [m for m in state.meters.values() if m.event_name == f"zemfyre_{METER}"]
     meter.deactivated_at = 0
-    function.work({"customer_id": "acme", "include_open": True})
+    function.work(REPORT)
     meter.deactivated_at = None
     function.simulator.stripe.advance(function.simulator.clock.now() + 60)
     [report] = state.thin_events
-    assert {"sent": 1} == function.hear("stripe_meter_error_report", report["id"])
+    assert {"sent": 1} == function.deliver("stripe_meter_error_report", report["id"])
     assert {"batchItemFailures": []} == function.work(*function.queued())
     entry = function.entry()
     assert entry is not None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from metering.core.accounts import Customer, Instance, secret_digest
+from aggregate.messages import Task, read_task
+from metering.core.accounts import Customer
+from metering.core.instances import Instance, secret_digest
 from metering.core.periods import HOUR, hour_of
-from metering.tables.alerts import Alerts
-from metering.tables.markers import SHARDS, shard_of
-from tests.component.tables import Calls
-from tests.reports import document, report
+from metering.tables.shards import SHARDS, shard_of
+from testing.reports import document, report
+from testing.tables import Calls
 from tests.unit.test_template import RESOURCES
 
 if TYPE_CHECKING:
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 
 GB = 2**30
 CUSTOMER = "cust_8f2c"
+SHARD_14 = {"work": "sweep_shard", "sweep": "hourly", "hour": "2026-11-22T14:00:00Z"}
 
 
 def work_off(service: Service) -> list[dict[str, Any]]:
     """Work the queue off; return the bodies of all messages in the order they came."""
     (record,) = service.event("recompute")["Records"]
     bodies: list[dict[str, Any]] = []
-    while messages := service._receive():
+    while messages := service._receive("aggregate"):
         bodies += [json.loads(message["Body"]) for message in messages]
         records = [record | {"body": m["Body"], "messageId": m["MessageId"]} for m in messages]
         assert {"batchItemFailures": []} == service.invoke("aggregate", {"Records": records})
@@ -40,33 +42,34 @@ def work_off(service: Service) -> list[dict[str, Any]]:
 
 def kinds(service: Service) -> list[str]:
     """Return the kinds of the customer's alerts, all of them sent, in order."""
-    rows = list(Alerts(service.client, "customers").of(CUSTOMER))
+    rows = list(service.tables.alerts.of(CUSTOMER))
     assert all(row.sent for row in rows)
     return sorted(row.alert.kind.value for row in rows)
 
 
 def sweep(service: Service, now: datetime) -> None:
     """Sweep the customer as the queue's message does, at a present of the test's own."""
-    service.handler("aggregate").WATCH.sweep(CUSTOMER, now)
+    service.app("aggregate").alerts.sweep(CUSTOMER, now)
 
 
 def reported(service: Service, hour: datetime, span: tuple[int, int] = (0, 3600), **changes: Any) -> None:
     """Store a report of an hour."""
-    service.reports.put(report(hour, span, **changes))
+    service.tables.reports.put(report(hour, span, **changes))
 
 
 def test_the_template_schedules_the_tasks_there_are(service: Service) -> None:
     """Every task of the function has its schedule in the template, and no schedule asks for another."""
     events = RESOURCES["AggregateFunction"]["Properties"]["Events"].values()
     scheduled = [event["Properties"]["Input"] for event in events if event["Type"] == "ScheduleV2"]
-    assert service.handler("aggregate").TASKS.keys() == {json.loads(task)["task"] for task in scheduled}
+    tasks = {get_args(kind.model_fields["task"].annotation)[0] for kind in get_args(Task.__value__)}
+    assert tasks == {read_task(json.loads(task)).task for task in scheduled}
 
 
 def test_the_sweep_reaches_every_customer_of_the_fleet_once(service: Service, customer: Customer) -> None:
     """The schedule's task enqueues a message for each shard, and each shard one for each of its customers."""
     ids = {CUSTOMER} | {f"acme{number}" for number in range(40)}
     for name in ids - {CUSTOMER}:
-        service.customers.add(Customer(customer_id=name, name=name, plan="starter@1"))
+        service.tables.customers.add(Customer(customer_id=name, name=name, plan="starter@1"))
     assert {"sent": SHARDS} == service.invoke("aggregate", {"task": "sweep_hourly"})
     assert {"sent": SHARDS} == service.invoke("aggregate", {"task": "sweep_hourly"})
     bodies = work_off(service)
@@ -74,14 +77,14 @@ def test_the_sweep_reaches_every_customer_of_the_fleet_once(service: Service, cu
     swept = [body["customer_id"] for body in bodies if "customer_id" in body]
     assert ids == set(swept)
     assert len(ids) == len(swept)
-    assert {"hourly"} == {body["sweep"] for body in bodies}
+    assert {"sweep_shard", "sweep_alerts"} == {body["work"] for body in bodies}
 
 
 def test_a_sweep_keeps_each_customer_in_its_shard(service: Service, customer: Customer) -> None:
     """A shard's message reaches that shard's customers and no other's."""
     (record,) = service.event("recompute")["Records"]
     for shard in {shard_of(CUSTOMER), (shard_of(CUSTOMER) + 1) % SHARDS}:
-        body = json.dumps({"sweep": "hourly", "hour": "2026-11-22T14:00:00Z", "shard": shard})
+        body = json.dumps(SHARD_14 | {"shard": shard})
         service.invoke("aggregate", {"Records": [record | {"body": body}]})
         expected = [CUSTOMER] if shard == shard_of(CUSTOMER) else []
         assert expected == [message["customer_id"] for message in service.queued()]
@@ -131,14 +134,14 @@ def test_instances_of_one_customer_are_silent_by_themselves(
 ) -> None:
     """Of two instances the one that stopped is told, by its name; a revoked and a new one are not."""
     for name, digests in (("second", ("secret",)), ("new", ("secret",)), ("revoked", ())):
-        service.customers.put_instance(
+        service.tables.instances.put(
             Instance(customer_id=CUSTOMER, instance_id=name, digests=tuple(map(secret_digest, digests)))
         )
     reported(service, hour_of(now))
     for name in ("second", "revoked"):
         reported(service, hour_of(now) - 6 * HOUR, instance_id=name)
     sweep(service, now)
-    (row,) = Alerts(service.client, "customers").of(CUSTOMER)
+    (row,) = service.tables.alerts.of(CUSTOMER)
     assert "second" == row.alert.instance_id
 
 
@@ -147,16 +150,16 @@ def test_a_fleet_that_reports_is_swept_by_reading_keys(
 ) -> None:
     """While every instance reports, a sweep reads no report's content, only keys of the last hours."""
     reported(service, hour_of(now))
-    calls = Calls().watch(service.handler("aggregate").WATCH.customers.client)
+    calls = Calls().watch(service.client)
     sweep(service, now)
     assert ["sk"] == [
         call.get("ProjectionExpression") for call in calls.of("Query") if call["TableName"] == "reports"
     ]
 
 
-def test_a_customer_removed_meanwhile_is_passed_over(service: Service) -> None:
+def test_a_customer_removed_meanwhile_is_passed_over(service: Service, now: datetime) -> None:
     """A message for a customer without a profile is done."""
-    service.handler("aggregate").WATCH.sweep("gone", service.handler("aggregate").datetime.now())
+    service.app("aggregate").alerts.sweep("gone", now)
 
 
 @pytest.fixture

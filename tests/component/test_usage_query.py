@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from metering.aws.web import Identity
-from metering.core.accounts import Customer
+from metering.core.accounts import BillingPeriod, Customer
+from metering.core.catalog import builtin_catalog
 from metering.core.contract import format_instant
 from metering.core.periods import HOUR as ONE_HOUR
 from metering.core.periods import Period, hour_of
-from tests.component.tables import Calls
-from tests.reports import document, gauge, report, source
-from usage_query.live import MOST_RECOMPUTED, live_hours
+from testing.reports import document, gauge, report, source
+from testing.tables import Calls
+from usage_query.live import MOST_RECOMPUTED, live_usage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -112,7 +113,7 @@ def test_without_a_profile(service: Service) -> None:
 
 def test_before_the_first_period(service: Service, now: datetime) -> None:
     """Before the first period begins there is none to show: 404."""
-    service.customers.add(
+    service.tables.customers.add(
         Customer(customer_id="cust_8f2c", name="x", plan="starter@1", anchor=hour_of(now) + 2 * ONE_HOUR)
     )
     assert (404, "no_period") == ((found := service.get(PATH)).status, found.code)
@@ -169,9 +170,10 @@ def test_other_periods_stay_out(service: Service, customer: Customer, last_hour:
 
 def live(service: Service, now: datetime) -> tuple[list[int], datetime]:
     """Return the calls of each live hour of the month, and how far they are."""
-    period = Period.calendar_month(now)
-    found = live_hours("cust_8f2c", period, now, service.markers, service.hours, service.reports)
-    return [hour.counters["http_requests"] for hour in found.hours], found.as_of
+    month = Period.calendar_month(now)
+    billing = BillingPeriod(start=month.start, end=month.end, plan="starter@1")
+    found = live_usage("cust_8f2c", billing, now, service.tables, builtin_catalog())
+    return [hour.counters["http_requests"] for hour in found.usage.hours], found.as_of
 
 
 def test_markers_are_read_first(service: Service, customer: Customer, last_hour: datetime) -> None:
@@ -188,10 +190,9 @@ def test_how_far_the_answer_is(service: Service, last_hour: datetime) -> None:
     start = Period.calendar_month(last_hour).start
     now = start + timedelta(days=20)
     hours = [start + n * ONE_HOUR for n in range(MOST_RECOMPUTED + 2)]
-    handler = service.handler("ingest")
     for number, hour in enumerate(hours):
-        service.reports.put(report(hour, counters={"http_requests": number}))
-        handler.MARKERS.touch_dirty("cust_8f2c", hour)
+        service.tables.reports.put(report(hour, counters={"http_requests": number}))
+        service.tables.markers.touch_dirty("cust_8f2c", hour)
         if number == MOST_RECOMPUTED - 1:
             assert (list(range(MOST_RECOMPUTED)), now) == live(service, now)
     assert (list(range(MOST_RECOMPUTED)), hours[MOST_RECOMPUTED]) == live(service, now)
@@ -201,8 +202,8 @@ def test_hours_in_order(service: Service, last_hour: datetime) -> None:
     """Stored and live hours come in one order of time."""
     start = Period.calendar_month(last_hour).start
     for number in (2, 0, 1):
-        service.reports.put(report(start + number * ONE_HOUR, counters={"http_requests": number}))
-        service.markers.touch_dirty("cust_8f2c", start + number * ONE_HOUR)
+        service.tables.reports.put(report(start + number * ONE_HOUR, counters={"http_requests": number}))
+        service.tables.markers.touch_dirty("cust_8f2c", start + number * ONE_HOUR)
         if number == 0:
             service.aggregate()
     assert [0, 1, 2] == live(service, start + timedelta(days=2))[0]

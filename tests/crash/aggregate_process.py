@@ -10,14 +10,11 @@ from typing import Any
 
 import boto3
 
-from aggregate.recompute import Tables, recompute
+from aggregate.recompute import recompute
+from metering.aws.clients import RETRIES
 from metering.core.catalog import builtin_catalog
 from metering.core.contract import parse_instant
-from metering.tables.client import RETRIES
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.tables import Tables
 
 
 def _wait(model: Any, **_: Any) -> None:
@@ -37,12 +34,7 @@ def main() -> None:
         config=RETRIES,
     )
     client.meta.events.register("before-call.dynamodb", _wait)
-    tables = Tables(
-        Customers(client, "customers"),
-        Reports(client, "reports"),
-        Markers(client, "markers"),
-        Hours(client, "hours"),
-    )
+    tables = Tables.plain(client)
     recompute(customer, parse_instant(hour), datetime.now(UTC), tables, builtin_catalog())
 
 

@@ -14,20 +14,18 @@ from typing import Any
 import boto3
 import pytest
 
-from aggregate.recompute import Tables, recompute
+from aggregate.recompute import recompute
+from metering.aws.clients import RETRIES
 from metering.core.accounts import Customer
-from metering.core.catalog import Basis, Catalog, builtin_catalog
+from metering.core.basis import Basis
+from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.contract import format_instant
 from metering.core.periods import DAY
-from metering.tables.client import RETRIES
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
-from tests.component.tables import create_table, items_of
-from tests.fakes.dynamodb import Call, FakeDynamoDb
+from metering.tables.tables import Tables
+from testing.dynamodb import Call, FakeDynamoDb
+from testing.reports import HOUR, report
+from testing.tables import create_table, items_of
 from tests.property.scheduler import Killed
-from tests.reports import HOUR, report
 
 CUSTOMER = "cust_8f2c"
 NOW = HOUR + 2 * DAY
@@ -49,12 +47,7 @@ class Scene:
     client: Any
 
     def __post_init__(self) -> None:
-        self.tables = Tables(
-            Customers(self.client, "customers"),
-            Reports(self.client, "reports"),
-            Markers(self.client, "markers"),
-            Hours(self.client, "hours"),
-        )
+        self.tables = Tables.plain(self.client)
         start = datetime(2026, 11, 1, tzinfo=UTC)
         self.tables.customers.add(
             Customer(customer_id=CUSTOMER, name="Eight", plan="starter@1", anchor=start)

@@ -10,17 +10,17 @@ from datetime import datetime
 from itertools import pairwise, product
 from typing import Any
 
-from aggregate.recompute import Tables, recompute
+from aggregate.recompute import recompute
 from ingest.accept import accept
 from metering.aws.web import ApiError, Identity
 from metering.core.catalog import Catalog
 from metering.core.contract import Report, format_instant, parse_instant
 from metering.core.rollup import rollup
-from metering.tables.customers import Customers
 from metering.tables.hours import Hours
-from metering.tables.markers import SHARDS, Markers, shard_of
 from metering.tables.reports import Reports
-from tests.fakes.dynamodb import FakeDynamoDb
+from metering.tables.shards import SHARDS, shard_of
+from metering.tables.tables import Tables
+from testing.dynamodb import FakeDynamoDb
 from tests.property.histories import CUSTOMER, NOW, Delivery, History
 from tests.property.scheduler import Killed, Scheduler
 
@@ -43,12 +43,7 @@ class World:
     def __post_init__(self) -> None:
         self.client = FakeDynamoDb(page=self.page)
         fake: Any = self.client
-        self.tables = Tables(
-            customers=Customers(fake, "customers"),
-            reports=Reports(fake, "reports"),
-            markers=Markers(fake, "markers"),
-            hours=Hours(fake, "hours"),
-        )
+        self.tables = Tables.plain(fake)
 
     def play(self, history: History) -> list[str]:
         """Run a history with two ingests and two aggregate workers, then settle; return the steps."""
@@ -102,9 +97,7 @@ class World:
         report = delivery.report
         identity = Identity(report.customer_id, report.instance_id, "instance")
         try:
-            done = accept(
-                report.model_dump_json().encode(), identity, NOW, self.tables.reports, self.tables.markers
-            )
+            done = accept(report.model_dump_json().encode(), identity, NOW, self.tables)
             outcome, digest = done.stored.outcome.value, done.stored.digest
         except ApiError as error:
             if error.code != "conflict":

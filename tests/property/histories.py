@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 
 from metering.core.contract import Report
+from testing.reports import gauge, report, source
 from tests.property.scheduler import Choice
-from tests.reports import gauge, report, source
 
 CUSTOMER = "cust_8f2c"
 NOW = datetime(2028, 3, 2, 4, 20, tzinfo=UTC)

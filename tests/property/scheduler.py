@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests.fakes.dynamodb import Call, FakeDynamoDb
+from testing.dynamodb import Call, FakeDynamoDb
 
 _BATON_SECONDS = 60
 

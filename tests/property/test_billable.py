@@ -8,12 +8,13 @@ from math import floor
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.core.basis import Basis
 from metering.core.billable import contributions, quantity
-from metering.core.catalog import Basis, Meter, Price, Terms
+from metering.core.catalog import Meter, Price, Terms
 from metering.core.periods import HOUR, Period
 from metering.core.rating import invoice_total, rate
 from metering.core.rollup import Hour, Level
-from tests.reports import HOUR as SOME_HOUR
+from testing.reports import HOUR as SOME_HOUR
 
 NANO = Fraction(1, 10**9)
 LARGEST = 10**6 - 1

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from aggregate.recompute import Tables
 from ingest.accept import Accepted, read_report
 from metering.aws.web import ApiError, Identity
 from metering.core.catalog import Catalog
@@ -17,6 +16,7 @@ from metering.tables import hours
 from metering.tables.hours import Hours
 from metering.tables.markers import DirtyHour, Markers
 from metering.tables.reports import Outcome, Reports
+from metering.tables.tables import Tables
 from tests.property.histories import History, histories
 from tests.property.test_interleavings import CATALOG, check
 
@@ -26,10 +26,10 @@ type Fault = Callable[[pytest.MonkeyPatch], None]
 def marker_before_report(patch: pytest.MonkeyPatch) -> None:
     """A worker clears the marker before its report lands."""
 
-    def accept(body: bytes, _who: Identity, _now: datetime, reports: Reports, markers: Markers) -> Accepted:
+    def accept(body: bytes, _who: Identity, _now: datetime, tables: Tables) -> Accepted:
         report = read_report(body)
-        markers.touch_dirty(report.customer_id, report.window_start)
-        return _stored(report, reports)
+        tables.markers.touch_dirty(report.customer_id, report.window_start)
+        return _stored(report, tables.reports)
 
     patch.setattr("tests.property.billing_world.accept", accept)
 
@@ -37,11 +37,11 @@ def marker_before_report(patch: pytest.MonkeyPatch) -> None:
 def only_new_reports_marked(patch: pytest.MonkeyPatch) -> None:
     """An ingest dies between its two steps, and the repeat does not mark."""
 
-    def accept(body: bytes, _who: Identity, _now: datetime, reports: Reports, markers: Markers) -> Accepted:
+    def accept(body: bytes, _who: Identity, _now: datetime, tables: Tables) -> Accepted:
         report = read_report(body)
-        done = _stored(report, reports)
+        done = _stored(report, tables.reports)
         if done.stored.outcome is Outcome.ACCEPTED:
-            markers.touch_dirty(report.customer_id, report.window_start)
+            tables.markers.touch_dirty(report.customer_id, report.window_start)
         return done
 
     patch.setattr("tests.property.billing_world.accept", accept)

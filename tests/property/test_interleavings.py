@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from metering.core.catalog import Basis, Catalog, builtin_catalog
+from metering.core.basis import Basis
+from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.contract import Report
 from tests.property.billing_world import World
 from tests.property.histories import History, histories

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from metering.core.contract import Report
 from metering.core.metrics import GAUGES
 from metering.tables.packing import pack, unpack
-from tests.reports import document
+from testing.reports import document
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)
 values: st.SearchStrategy[Any] = st.recursive(

@@ -7,12 +7,17 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metering.core.accounts import Customer, period_for
+from metering.core.accounts import Account, BillingPeriod, Customer
 from metering.core.periods import HOUR, Period, add_months
 
 YEARS = (2024, 2032)
 days = st.one_of(st.integers(1, 31), st.sampled_from((1, 28, 29, 30, 31)))
 odd_seconds = st.one_of(st.just(0), st.integers(0, 3599))
+
+
+def account_of(customer: Customer, periods: list[BillingPeriod]) -> Account:
+    """Return an account with these periods, and without instances."""
+    return Account(customer, (), tuple(periods))
 
 
 @st.composite
@@ -63,7 +68,7 @@ def test_an_hour_s_period_is_found(anchor: datetime, later: int) -> None:
     """For every hour from the anchor's on, the customer's period is the one that has it, and no other has."""
     hour = anchor.replace(minute=0, second=0) + later * HOUR
     customer = Customer(customer_id="acme", name="Acme", plan="starter@1", anchor=anchor)
-    found = period_for(customer, [], hour)
+    found = account_of(customer, []).period_at(hour)
     having = [period for period in first_periods(anchor, 17) if period.has_hour(hour)]
     assert found is not None
     assert [found.span] == having
@@ -74,7 +79,7 @@ def test_no_period_before_the_first(anchor: datetime, earlier: int) -> None:
     """Before the anchor's hour no period is found."""
     hour = anchor.replace(minute=0, second=0) - earlier * HOUR
     customer = Customer(customer_id="acme", name="Acme", plan="starter@1", anchor=anchor)
-    assert period_for(customer, [], hour) is None
+    assert account_of(customer, []).period_at(hour) is None
 
 
 @given(anchors(), st.integers(0, 10**8))

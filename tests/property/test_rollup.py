@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from metering.core.contract import Report
 from metering.core.rollup import rollup
-from tests.reports import HOUR, gauge, report
+from testing.reports import HOUR, gauge, report
 
 COUNTERS = ("http_requests", "mqtt_bytes_sent", "lora_frames")
 GAUGES = ("active_devices", "postgres_size_bytes")

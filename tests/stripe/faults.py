@@ -14,7 +14,7 @@ from metering.core.catalog import builtin_catalog
 from metering.core.periods import HOUR
 from metering.core.rating import invoice_total
 from metering.tables.ledger import PENDING, SENT
-from tests.stripe.memory_dynamodb import CrashError
+from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World, prepared_account
 

@@ -14,7 +14,7 @@ from metering.core.late_usage import late_usage
 from metering.core.periods import HOUR
 from metering.core.rating import invoice_total, quantities, rate, tiered_amount
 from metering.tables.ledger import SENT
-from tests.stripe.memory_dynamodb import CrashError
+from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, World, lines_of
 
@@ -155,7 +155,7 @@ class History:
         billed = {line.meter: line.amount for line in lines_of(invoice, world.price_names())}
         assert {line.meter: line.amount for line in lines if line.meter in billed} == billed
         assert invoice_total(lines) == period.invoice_total == Decimal(invoice.total).scaleb(-2)
-        assert [] == late_usage(contributed, period, [], world.catalog)
+        assert [] == late_usage(world.usage(period), [])
 
     def _stripe_hours(self, meter: str) -> dict[datetime, Decimal]:
         world = self.world
@@ -176,7 +176,7 @@ class History:
         assert sent == world.events_sent()
         after = quantities(world.contributions())
         terms = world.period().terms(world.catalog)
-        found = late_usage(world.contributions(), world.period(), [], world.catalog)
+        found = late_usage(world.usage(world.period()), [])
         expected = {
             meter: (
                 after[meter] - before[meter],

@@ -14,7 +14,8 @@ from metering.core.late_usage import late_usage
 from metering.core.periods import HOUR
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
-from tests.stripe.memory_dynamodb import CrashError
+from stripe_report.messages import Reconcile
+from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
 
@@ -53,7 +54,7 @@ def _before_sending(world: World, act: Callable[[], object]) -> None:
 
 def _late(world: World) -> list[tuple[str, Decimal, Decimal]]:
     billing = world.period()
-    found = late_usage(world.contributions(), billing, [], world.catalog)
+    found = late_usage(world.usage(billing), [])
     return [(late.meter, late.quantity, late.amount) for late in found]
 
 
@@ -223,7 +224,7 @@ def test_the_daily_reconciliation_puts_an_open_period_right(world: World) -> Non
     world.dispatch()
     world.use(START, _gigabytes(30))
     world.dispatch()
-    world.later(DAY).writer.work({"customer_id": CUSTOMER, "work": "reconcile"}, world.now)
+    world.later(DAY).writer.work(Reconcile(customer_id=CUSTOMER), world.now)
     assert Decimal(30) == world.stripe_total(METER)
 
 

@@ -15,7 +15,7 @@ from metering.core.periods import HOUR
 from metering.tables.ledger import PENDING, SENT, Day, VersionConflictError
 from stripe_report.gateway import MeterEvent
 from stripe_report.report import report_customer
-from tests.stripe.memory_dynamodb import CrashError
+from testing.steps import CrashError
 from tests.stripe.transport import METER_EVENTS, fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
 
@@ -116,7 +116,7 @@ def test_a_marker_stays_while_a_number_is_pending_and_goes_when_it_is_refused(wo
 
     world.wire.faults.clear()
     world.at(START + 36 * DAY)
-    report_customer(CUSTOMER, world.now, world.tables, world.gateway, world.catalog, include_open=False)
+    report_customer(world.desk, CUSTOMER, world.now, include_open=False)
     assert "refused(timestamp_too_far_in_past)" == world.entries(METER)[START].state
     assert [] == _marked(world)
 
@@ -126,7 +126,7 @@ def test_nothing_marked_is_not_one_call(world: World) -> None:
     world.dispatch()
     world.wire.calls.clear()
     assert 0 == world.dispatch()
-    report_customer(CUSTOMER, world.now, world.tables, world.gateway, world.catalog, include_open=False)
+    report_customer(world.desk, CUSTOMER, world.now, include_open=False)
     assert 0 == world.wire.calls.total()
 
 

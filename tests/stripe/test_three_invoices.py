@@ -15,8 +15,9 @@ from metering.core.accounts import PeriodState
 from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.periods import HOUR
 from metering.core.rating import BASE_FEE
+from metering.core.usage import PeriodUsage
 from tests.stripe.world import CUSTOMER, GIB, START, World, lines_of, peak_catalog, prepared_account
-from usage_query.current_period import current_period
+from usage_query.current_period import Standing, current_period
 
 FEE: dict[str, object] = {"base_fee": "499.00"}
 CHEAP: dict[str, object] = {"meters": {"mqtt_traffic": {"included": "3", "overage": "0.07"}}}
@@ -64,7 +65,7 @@ def _estimate(world: World, catalog: Catalog) -> tuple[dict[str, tuple[Decimal, 
     billing = world.period()
     hours = list(world.hours.between(CUSTOMER, billing.span.first_hour, billing.span.end_hour))
     now = min(world.now, billing.end - timedelta(seconds=1))
-    page = current_period(CUSTOMER, billing, hours, [], catalog, now, now)
+    page = current_period(PeriodUsage(billing, hours, catalog), Standing(CUSTOMER, as_of=now), now)
     lines = {line.name: (line.quantity, line.amount) for line in page.estimated_invoice.lines}
     return lines, page.estimated_invoice.total
 

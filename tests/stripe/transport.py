@@ -17,7 +17,7 @@ from local.stripe_simulator import Call, Clock, StripeAccount
 from local.stripe_simulator.account import path_template
 from local.stripe_simulator.faults import Fault, Faults
 from local.stripe_simulator.forms import decode
-from tests.stripe.memory_dynamodb import Steps
+from testing.steps import Steps
 
 METER_EVENTS = "POST /v1/billing/meter_events"
 _TOO_MANY = {

@@ -16,31 +16,32 @@ from typing import Any, Protocol, cast
 
 import stripe
 
-from aggregate.recompute import Tables as AggregateTables
 from aggregate.recompute import recompute
 from local.stripe_simulator import Clock, StripeAccount
 from local.stripe_simulator.faults import Faults
 from local.stripe_simulator.state import Settings
-from metering.core.accounts import BillingPeriod, Customer, Instance, PeriodState, secret_digest
-from metering.core.billable import EXACT, Contributions, all_contributions
-from metering.core.catalog import Basis, Catalog, Override, builtin_catalog
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.basis import Basis
+from metering.core.billable import Contributions
+from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.contract import Gauge, Report, format_instant
-from metering.core.periods import HOUR, Period
-from metering.core.rating import Line, quantities, rate
+from metering.core.exact import EXACT
+from metering.core.instances import Instance, secret_digest
+from metering.core.periods import HOUR
+from metering.core.rating import Line
 from metering.core.rollup import rollup
-from metering.tables.customers import Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import Entry, Ledger
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.core.usage import PeriodUsage
+from metering.tables.ledger import Entry
+from metering.tables.tables import Tables
 from ops.customers import add_customer, subscribe
 from ops.stripe_objects import apply, catalog_prices, missing
+from stripe_report.desk import Desk
 from stripe_report.dispatch import due_closings, due_customers
-from stripe_report.events import hear
+from stripe_report.events import read_event
 from stripe_report.gateway import Gateway
-from stripe_report.report import Tables
+from stripe_report.messages import read
 from stripe_report.work import Writer
-from tests.stripe.memory_dynamodb import MemoryDynamoDb, Steps
+from testing.steps import Steps
 from tests.stripe.transport import METER_EVENTS, InProcess, in_process_client
 
 START = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -110,18 +111,18 @@ class World:
         self.now = self.start
         self.steps = Steps()
         self.clock = Clock(int(self.start.timestamp()))
-        self.dynamodb = MemoryDynamoDb(self.steps)
+        self.dynamodb = self.steps.dynamodb()
         self.stripe, self.wire = self._connected()
         # One meter after the other, so that a seed takes the same steps each time.
         self.gateway = Gateway(self.stripe, parallel=1)
-        client = cast("Any", self.dynamodb)
-        self.customers = Customers(client, "customers")
-        self.reports = Reports(client, "reports")
-        self.markers = Markers(client, "markers")
-        self.hours = Hours(client, "hours")
-        self.ledger = Ledger(client, "ledger")
-        self.tables = Tables(self.customers, self.markers, self.hours, self.ledger)
-        self.writer = Writer(self.tables, self.gateway, self.catalog)
+        self.tables = Tables.plain(cast("Any", self.dynamodb))
+        self.customers = self.tables.customers
+        self.reports = self.tables.reports
+        self.markers = self.tables.markers
+        self.hours = self.tables.hours
+        self.ledger = self.tables.ledger
+        self.desk = Desk(self.tables, self.gateway, self.catalog)
+        self.writer = Writer(self.desk)
         self.revisions: dict[tuple[datetime, str], int] = defaultdict(int)
         self.heard = 0
         profile = Customer(
@@ -131,7 +132,7 @@ class World:
         add_customer(self.customers, made.customer, made.period)
         for number in range(self.instances):
             digests = (secret_digest(f"secret {number}"),)
-            self.customers.put_instance(
+            self.tables.instances.put(
                 Instance(customer_id=CUSTOMER, instance_id=f"i{number}", digests=digests)
             )
         self.wire.calls.clear()
@@ -210,8 +211,7 @@ class World:
 
     def recompute(self, hour: datetime) -> None:
         """Recompute a dirty hour."""
-        tables = AggregateTables(self.customers, self.reports, self.markers, self.hours)
-        recompute(CUSTOMER, hour, self.now, tables, self.catalog)
+        recompute(CUSTOMER, hour, self.now, self.tables, self.catalog)
 
     # ------------------------------------------------------------------ the function's tasks
 
@@ -221,7 +221,7 @@ class World:
 
     def close(self) -> int:
         """Do the schedule's looks at periods; return how many there were."""
-        return self.work(due_closings(self.customers, self.now))
+        return self.work(due_closings(self.tables.closings, self.now))
 
     def reconcile(self, *, fix: bool = True) -> list[dict[str, Any]]:
         """Reconcile the present period as the operator does; return the rows that differ."""
@@ -230,10 +230,10 @@ class World:
 
     def work(self, messages: Iterable[Any]) -> int:
         """Work messages off in order."""
-        bodies = [message.body for message in messages]
-        for body in bodies:
-            self.writer.work(body, self.now)
-        return len(bodies)
+        all_work = [read(work.model_dump_json()) for work in messages]
+        for work in all_work:
+            self.writer.work(work, self.now)
+        return len(all_work)
 
     def events(self) -> list[dict[str, Any]]:
         """Return all of Stripe's events as the partner bus delivers them, oldest first."""
@@ -246,7 +246,7 @@ class World:
 
     def hear(self, *events: dict[str, Any]) -> int:
         """Hear events and work off what they lead to; return how many messages they made."""
-        return sum(self.work(hear(event, self.gateway.reader).messages) for event in events)
+        return sum(self.work(read_event(event, self.gateway.reader).work) for event in events)
 
     def settle(self) -> None:
         """Let faults end, and run the schedules until the period's invoice is final and written down."""
@@ -266,7 +266,8 @@ class World:
 
     def looks(self) -> list[datetime]:
         """Return when the calendar wants the first period to be looked at."""
-        keys = [sk.split("#") for pk, sk in self.dynamodb.tables["customers"] if pk.startswith("closing#")]
+        items = self.dynamodb.items("customers")
+        keys = [i["sk"]["S"].split("#") for i in items if i["pk"]["S"].startswith("closing#")]
         return [datetime.fromisoformat(at) for at, _, start in keys if start == format_instant(self.start)]
 
     # ------------------------------------------------------------------ what must come out
@@ -275,18 +276,22 @@ class World:
         """Return the first period as stored."""
         return self.customers.periods(CUSTOMER)[0]
 
-    def contributions(self, span: Period | None = None) -> Contributions:
-        """Return the contributions of all reports, computed from them alone."""
-        span = span or self.period().span
+    def usage(self, billing: BillingPeriod) -> PeriodUsage:
+        """Return a period's usage by all reports, computed from them alone."""
+        span = billing.span
         by_hour: dict[datetime, list[Report]] = defaultdict(list)
         for report in self.reports.between(CUSTOMER, span.first_hour, span.end_hour):
             by_hour[report.window_start].append(report)
         hours = [rollup(hour, reports) for hour, reports in sorted(by_hour.items())]
-        return all_contributions(self.catalog, hours, span)
+        return PeriodUsage(billing, hours, self.catalog)
+
+    def contributions(self) -> Contributions:
+        """Return the first period's contributions, computed from all reports alone."""
+        return self.usage(self.period()).contributions
 
     def estimate(self) -> list[Line]:
         """Rate the rolled-up usage of the first period."""
-        return rate(quantities(self.contributions()), self.period().terms(self.catalog))
+        return list(self.usage(self.period()).lines)
 
     def entries(self, meter: str) -> dict[datetime, Entry]:
         """Return a meter's newest entries in the ledger, by hour."""

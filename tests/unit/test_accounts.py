@@ -6,18 +6,16 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
-from metering.core.accounts import (
-    BillingPeriod,
-    Customer,
-    Instance,
-    make_key,
-    period_for,
-    secret_digest,
-    split_key,
-)
+from metering.core.accounts import Account, BillingPeriod, Customer
 from metering.core.catalog import Override, builtin_catalog, parse_override
+from metering.core.instances import Instance, make_key, secret_digest, split_key
 
 JAN_15 = datetime(2026, 1, 15, 13, tzinfo=UTC)
+
+
+def account_of(customer: Customer, periods: list[BillingPeriod]) -> Account:
+    """Return an account with these periods, and without instances."""
+    return Account(customer, (), tuple(periods))
 
 
 def customer(**changes: object) -> Customer:
@@ -84,7 +82,7 @@ def test_the_digest_of_a_secret() -> None:
 def test_calendar_months_without_stripe() -> None:
     """A customer without an anchor has calendar months, on its plan and override."""
     own = parse_override({"base_fee": "19.00"})
-    found = period_for(customer(override=own), [], datetime(2026, 2, 10, 5, tzinfo=UTC))
+    found = account_of(customer(override=own), []).period_at(datetime(2026, 2, 10, 5, tzinfo=UTC))
     assert found is not None
     assert (datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)) == (found.start, found.end)
     assert ("starter@1", own) == (found.plan, found.override)
@@ -93,14 +91,14 @@ def test_calendar_months_without_stripe() -> None:
 def test_the_stored_period_wins() -> None:
     """A stored period keeps its plan and bounds, whatever the customer's plan has become."""
     stored = BillingPeriod(start=JAN_15, end=JAN_15.replace(month=2), first=True, plan="professional@1")
-    assert stored is period_for(customer(anchor=JAN_15), [stored], JAN_15)
+    assert stored is account_of(customer(anchor=JAN_15), [stored]).period_at(JAN_15)
 
 
 def test_no_period_before_the_first() -> None:
     """Before the hour of a customer's anchor there is no period."""
     acme = customer(anchor=JAN_15.replace(minute=30))
-    assert period_for(acme, [], JAN_15.replace(hour=12)) is None
-    first = period_for(acme, [], JAN_15)
+    assert account_of(acme, []).period_at(JAN_15.replace(hour=12)) is None
+    first = account_of(acme, []).period_at(JAN_15)
     assert first is not None
     assert first.first
     assert first.start == acme.anchor
@@ -110,7 +108,7 @@ def test_an_odd_anchor_s_hour_belongs_to_the_period_before() -> None:
     """With an anchor inside an hour, later boundary hours belong to the period that began before them."""
     acme = customer(anchor=JAN_15.replace(minute=30))
     boundary = JAN_15.replace(month=2)
-    found = [period_for(acme, [], hour) for hour in (boundary, boundary.replace(hour=14))]
+    found = [account_of(acme, []).period_at(hour) for hour in (boundary, boundary.replace(hour=14))]
     assert [1, 2] == [period.start.month for period in found if period]
 
 
@@ -162,5 +160,5 @@ def test_a_subscription_that_has_ended_opens_no_period(anchor: datetime | None) 
     """After its last period nothing is billed, and no hour of a stored period gets another one."""
     last = BillingPeriod(start=JAN_15, end=JAN_15.replace(day=20), plan="starter@1")
     left = customer(anchor=anchor, stripe_customer_id="cus_1", stripe_subscription_id=None)
-    assert last == period_for(left, [last], JAN_15.replace(day=16))
-    assert None is period_for(left, [last], JAN_15.replace(day=25))
+    assert last == account_of(left, [last]).period_at(JAN_15.replace(day=16))
+    assert None is account_of(left, [last]).period_at(JAN_15.replace(day=25))

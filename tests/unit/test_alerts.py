@@ -17,6 +17,7 @@ from metering.core.alerts import (
     usage_alerts,
 )
 from metering.core.catalog import Override, Price, builtin_catalog
+from testing.usage import given_usage
 
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 14, 10, 0, 123456, tzinfo=UTC)
@@ -43,14 +44,13 @@ def told(
         budget=None if budget is None else Decimal(budget),
     )
     billing = BillingPeriod(start=START, end=END, plan="starter@1", override=override or Override())
-    return usage_alerts(
-        customer,
+    usage = given_usage(
         billing,
-        CATALOG,
-        {meter: Decimal(quantity) for meter, quantity in used.items()},
-        EARLY | {meter: Decimal(quantity) for meter, quantity in (forecasts or {}).items()},
-        now,
+        quantities={meter: Decimal(quantity) for meter, quantity in used.items()},
+        forecasts=EARLY | {meter: Decimal(quantity) for meter, quantity in (forecasts or {}).items()},
+        catalog=CATALOG,
     )
+    return usage_alerts(customer, usage, now)
 
 
 def crossings(alerts: list[Alert]) -> list[tuple[str | None, str, int | None]]:

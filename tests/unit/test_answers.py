@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from metering.core.answers import InvoiceLine, plain
+from metering.core.answers import InvoiceLine
+from metering.core.exact import plain
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from metering.core.answers import plain
+from metering.core.basis import Basis
 from metering.core.billable import all_contributions, contributions, quantity
-from metering.core.catalog import Basis, Meter, builtin_catalog
+from metering.core.catalog import Meter, builtin_catalog
+from metering.core.exact import plain
 from metering.core.periods import HOUR, Period
 from metering.core.rollup import Hour, Level
 

@@ -5,15 +5,8 @@ from typing import Any
 
 import pytest
 
-from metering.core.catalog import (
-    Basis,
-    CatalogError,
-    Price,
-    Tier,
-    builtin_catalog,
-    parse_catalog,
-    parse_override,
-)
+from metering.core.basis import Basis
+from metering.core.catalog import CatalogError, Price, Tier, builtin_catalog, parse_catalog, parse_override
 
 METER = """
 [meters.api_calls]

@@ -17,7 +17,7 @@ from metering.core.contract import (
     format_instant,
     parse_instant,
 )
-from tests.reports import HOUR, document, gauge, report, source
+from testing.reports import HOUR, document, gauge, report, source
 
 EXAMPLE = """{
   "schema_version": 1,

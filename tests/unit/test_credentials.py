@@ -8,7 +8,7 @@ import pytest
 
 from authorizer.credentials import ALGORITHM, bearer_of, identify_key, identify_token, is_key
 from metering.aws.web import Identity
-from metering.core.accounts import Instance, make_key, secret_digest
+from metering.core.instances import Instance, make_key, secret_digest
 
 NOW = datetime(2026, 11, 22, 13, 35, tzinfo=UTC)
 SECRET = "a portal secret of thirty-two bytes or more"

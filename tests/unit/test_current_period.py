@@ -11,8 +11,9 @@ from metering.core.answers import CurrentPeriod, InstanceState
 from metering.core.catalog import builtin_catalog, parse_override
 from metering.core.periods import DAY, HOUR
 from metering.core.rollup import Hour, Level
-from tests.reports import report
-from usage_query.current_period import current_period, instance_states
+from metering.core.usage import PeriodUsage
+from testing.reports import report
+from usage_query.current_period import Standing, current_period, instance_states
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 END = datetime(2026, 12, 1, tzinfo=UTC)
@@ -22,7 +23,8 @@ STARTER = BillingPeriod(start=START, end=END, plan="starter@1")
 
 def answer(hours: list[Hour], now: datetime = HALF, billing: BillingPeriod = STARTER) -> CurrentPeriod:
     """Return the answer for hours at a moment."""
-    return current_period("acme", billing, hours, [], builtin_catalog(), now, now)
+    usage = PeriodUsage(billing, hours, builtin_catalog())
+    return current_period(usage, Standing("acme", as_of=now), now)
 
 
 def meters(given: CurrentPeriod) -> dict[str, dict[str, Any]]:

@@ -3,11 +3,12 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from metering.core.accounts import BillingPeriod
 from metering.core.answers import DayUsage
-from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import DAY, HOUR, Period
 from metering.core.rollup import Hour, Level
+from metering.core.usage import PeriodUsage
 from usage_query.days import daily_breakdown
 
 CATALOG = builtin_catalog()
@@ -17,7 +18,8 @@ START = NOVEMBER.start
 
 def breakdown(hours: list[Hour], now: datetime, period: Period = NOVEMBER) -> list[DayUsage]:
     """Return the days of a period at a moment."""
-    return daily_breakdown(hours, all_contributions(CATALOG, hours, period), CATALOG, period, now)
+    billing = BillingPeriod(start=period.start, end=period.end, first=period.first, plan="starter@1")
+    return daily_breakdown(PeriodUsage(billing, hours, CATALOG), now)
 
 
 def used(start: datetime, calls: int, devices: int | None = None) -> Hour:

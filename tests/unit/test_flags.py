@@ -4,13 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from metering.core.accounts import BillingPeriod
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import HOUR, Period
+from metering.core.periods import HOUR
 from metering.core.rollup import Coverage, Hour, Level
+from metering.core.usage import PeriodUsage
 from usage_query.flags import flags_of
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
-PERIOD = Period(START, START + 30 * 24 * HOUR)
+PERIOD = BillingPeriod(start=START, end=START + 30 * 24 * HOUR, plan="starter@1")
 CATALOG = builtin_catalog()
 TOLD = {metric for meter in CATALOG.meters.values() for metric in meter.metrics}
 LEVELS = {name: Level(1, 1, 3600, 3600) for name in TOLD if "size" in name or "storage" in name}
@@ -34,7 +36,7 @@ def hour(
 
 def codes(hours: list[Hour], now: datetime) -> dict[str, int]:
     """Return each flag's code with its number of hours."""
-    return {flag.code: flag.hours for flag in flags_of(hours, PERIOD, 2, CATALOG, now)}
+    return {flag.code: flag.hours for flag in flags_of(PeriodUsage(PERIOD, hours, CATALOG), 2, now)}
 
 
 def test_nothing_to_say() -> None:
@@ -85,7 +87,7 @@ def test_metrics_that_nobody_told() -> None:
 def test_flags_are_explained() -> None:
     """Every flag has a text for people."""
     flagged = [hour(0, covered=0, flags=frozenset({"overlap", "mqtt:unreachable"})), hour(2)]
-    flags = flags_of(flagged, PERIOD, 1, CATALOG, START + 3 * HOUR)
+    flags = flags_of(PeriodUsage(PERIOD, flagged, CATALOG), 1, START + 3 * HOUR)
     assert {"overlap", "mqtt:unreachable", "gap:mqtt", "no_report"} == {flag.code for flag in flags}
     assert [] == [flag.code for flag in flags if not flag.message]
 
@@ -105,4 +107,4 @@ def test_an_instance_that_stopped_reporting_is_said() -> None:
 def test_an_instance_out_of_service_is_not_missed() -> None:
     """With one instance left, an hour with one is complete."""
     hours = [hour(0, 7200, instances=2), hour(1)]
-    assert [] == flags_of(hours, PERIOD, 1, CATALOG, START + 2 * HOUR)
+    assert [] == flags_of(PeriodUsage(PERIOD, hours, CATALOG), 1, START + 2 * HOUR)

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from metering.core.basis import Basis
 from metering.core.billable import contributions
-from metering.core.catalog import Basis, Meter, builtin_catalog
+from metering.core.catalog import Meter, builtin_catalog
 from metering.core.forecast import forecast, last_value
 from metering.core.periods import DAY, HOUR, Period
 from metering.core.rollup import Hour, Level

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.catalog import Override, Price, builtin_catalog
+from metering.core.catalog import Override, Price
 from metering.core.late_usage import LateItem, LateUsage, late_usage
+from testing.usage import given_usage
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND_DAY = START + timedelta(days=1)
@@ -41,45 +42,45 @@ def _late(number: int, quantity: str) -> LateItem:
 def test_late_usage_is_what_neither_the_invoice_nor_a_late_item_has() -> None:
     assert [
         LateUsage(METER, Decimal(2), Decimal("0.20"), (date(2026, 3, 1), date(2026, 3, 2)))
-    ] == late_usage(USAGE, _billing("12"), [_late(1, "0.25"), _late(2, "0.75")], builtin_catalog())
+    ] == late_usage(given_usage(_billing("12"), USAGE), [_late(1, "0.25"), _late(2, "0.75")])
 
 
 def test_its_price_is_that_of_the_total_less_that_of_what_was_billed() -> None:
     """Below the allowance it costs nothing, and beyond it only what is beyond."""
-    [found] = late_usage(USAGE, _billing("8"), [], builtin_catalog())
+    [found] = late_usage(given_usage(_billing("8"), USAGE), [])
     assert (Decimal(7), Decimal("0.50")) == (found.quantity, found.amount)
 
 
 def test_too_much_on_the_invoice_is_a_credit() -> None:
-    [found] = late_usage(USAGE, _billing("20"), [], builtin_catalog())
+    [found] = late_usage(given_usage(_billing("20"), USAGE), [])
     assert (Decimal(-5), Decimal("-0.50")) == (found.quantity, found.amount)
 
 
 def test_nothing_is_late_when_everything_is_billed() -> None:
-    assert [] == late_usage(USAGE, _billing("14"), [_late(1, "1")], builtin_catalog())
+    assert [] == late_usage(given_usage(_billing("14"), USAGE), [_late(1, "1")])
 
 
 @pytest.mark.parametrize("state", [PeriodState.OPEN, PeriodState.CLOSING])
 def test_nothing_is_late_before_the_invoice_is_final(state: PeriodState) -> None:
-    assert [] == late_usage(USAGE, _billing("0", state), [], builtin_catalog())
+    assert [] == late_usage(given_usage(_billing("0", state), USAGE), [])
 
 
 def test_an_unlimited_meter_is_never_late() -> None:
     """It has no price, so no invoice has a line of it."""
     override = Override(meters={METER: Price(unlimited=True)})
     billing = _billing("0").model_copy(update={"override": override})
-    assert [] == late_usage(USAGE, billing, [], builtin_catalog())
+    assert [] == late_usage(given_usage(billing, USAGE), [])
 
 
 def test_the_days_named_are_those_that_differ_from_what_was_sent() -> None:
     sent = {(METER, START): Decimal(12), (METER, SECOND_DAY): Decimal(1)}
-    [found] = late_usage(USAGE, _billing("13"), [], builtin_catalog(), sent)
+    [found] = late_usage(given_usage(_billing("13"), USAGE), [], sent)
     assert (date(2026, 3, 2),) == found.days
 
 
 def test_all_days_with_usage_are_named_when_everything_was_sent_and_the_invoice_lacks_it() -> None:
     sent = {(METER, START): Decimal(12), (METER, SECOND_DAY): Decimal(3)}
-    [found] = late_usage(USAGE, _billing("13"), [], builtin_catalog(), sent)
+    [found] = late_usage(given_usage(_billing("13"), USAGE), [], sent)
     assert (date(2026, 3, 1), date(2026, 3, 2)) == found.days
 
 

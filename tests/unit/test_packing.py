@@ -8,7 +8,7 @@ import pytest
 
 from metering.tables import packing
 from metering.tables.packing import pack, unpack
-from tests.reports import document
+from testing.reports import document
 
 VALUE = document(counters={"http_requests": 2**63 - 1}, state_id="é")
 

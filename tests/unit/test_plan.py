@@ -9,6 +9,7 @@ import pytest
 from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.rollup import Hour
+from metering.core.usage import PeriodUsage
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from stripe_report.plan import Wanted, is_done, is_settled, next_entry, to_send, wanted_of, with_entries
 
@@ -121,12 +122,12 @@ def _billing(start: datetime, state: PeriodState = PeriodState.OPEN) -> BillingP
 def test_hours_of_a_finalised_period_are_not_wanted() -> None:
     hours = [Hour(HOUR, counters={"http_requests": 1000})]
     billing = _billing(HOUR, PeriodState.FINALISED)
-    assert {} == wanted_of(hours, billing, [HOUR], builtin_catalog())
+    assert {} == wanted_of(PeriodUsage(billing, hours, builtin_catalog()), [HOUR])
 
 
 def test_a_timestamp_is_the_hours_start_but_not_before_the_periods() -> None:
     start = HOUR + timedelta(minutes=20)
     hours = [Hour(HOUR, counters={"http_requests": 1000}), Hour(END, counters={"http_requests": 2000})]
-    wanted = wanted_of(hours, _billing(start), [HOUR, END], builtin_catalog())
+    wanted = wanted_of(PeriodUsage(_billing(start), hours, builtin_catalog()), [HOUR, END])
     assert Wanted(Decimal(1), start) == wanted["api_calls", HOUR]
     assert Wanted(Decimal(2), END) == wanted["api_calls", END]

@@ -6,7 +6,7 @@ import pytest
 
 from metering.core.catalog import Tier, builtin_catalog, parse_override
 from metering.core.rating import BASE_FEE, compare, invoice_total, quantities, rate, tiered_amount, to_cent
-from tests.reports import HOUR
+from testing.reports import HOUR
 
 STARTER = builtin_catalog().terms("starter@1")
 

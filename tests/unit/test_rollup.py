@@ -7,7 +7,7 @@ import pytest
 
 from metering.core.contract import Report
 from metering.core.rollup import Coverage, Level, rollup
-from tests.reports import HOUR, gauge, report, source
+from testing.reports import HOUR, gauge, report, source
 
 
 def journal(state_id: str, span: tuple[int, int], requests: int = 0, **changes: Any) -> Report:

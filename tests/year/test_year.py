@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bench.year import Figures, Life, NotConservedError, simulate
-from metering.core.catalog import Basis, builtin_catalog
+from metering.core.basis import Basis
+from metering.core.catalog import builtin_catalog
 from metering.core.periods import HOUR
 
 CATALOG = builtin_catalog()

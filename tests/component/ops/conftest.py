@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import stripe
+from metering.tables.client import dynamodb
 from moto import mock_aws
 
 from local.stripe_simulator import Clock, RunningSimulator, running_simulator
-from metering.tables.client import dynamodb
 from ops.deployment import Deployment
 from tests.component.ops.desk import STACK, Desk, create_stack
 

@@ -8,7 +8,7 @@ import pytest
 from metering.core.accounts import Customer, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import DAY, HOUR, hour_of
-from metering.tables.markers import shard_of
+from metering.tables.shards import shard_of
 from ops.attaching import attach
 from ops.customers import StripeTerms, subscribe
 from tests.component.ops.desk import Desk

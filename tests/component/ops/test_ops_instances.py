@@ -2,7 +2,7 @@
 
 import pytest
 
-from metering.core.accounts import Instance, split_key
+from metering.core.instances import Instance, split_key
 from tests.component.ops.desk import Desk
 
 ADD = ("instances", "add", "acme")

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import HOUR, hour_of
-from metering.tables.customers import Account
 from ops.late import LateTables, find_late, make_invoice_items, put_intents
 from tests.component.ops.desk import Desk
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from metering.core.accounts import period_for
+from metering.core.accounts import Account, period_for
 from metering.core.catalog import Override, builtin_catalog
 from metering.core.periods import DAY, Period, hour_of
-from metering.tables.customers import Account
 from ops.errors import OperatorError
 from ops.plans import planned, set_plan
 from stripe_report.reader import Reader

@@ -1,65 +1,72 @@
-"""Sending work to a FIFO queue: ordered within a group, each deduplication id once in five minutes."""
+"""Sending work to a FIFO queue: ordered within a group, each deduplication id once in five minutes.
 
-import json
-from collections.abc import Iterable, Iterator
+What work there is, each function's ``messages.py`` says. Source: docs/architecture.md#the-way-of-an-hour.
+"""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
-from functools import cache
 from itertools import batched
-from typing import TYPE_CHECKING, Any
-
-import boto3
-
-from metering.tables.client import RETRIES
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
+    from collections.abc import Iterable, Iterator
+
+    from metering.aws.clients import Clients
 
 _BATCH = 10
 """The most messages that SQS takes in one call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One unit of work: a JSON body, the group in whose order it runs, and its deduplication id."""
+class Work(Protocol):
+    """One unit of work: what is to be done, the group in whose order, and its deduplication id."""
 
-    body: dict[str, Any]
-    group: str
-    deduplication: str
+    @property
+    def group(self) -> str:
+        """Work of one group is done one after the other."""
+
+    @property
+    def deduplication_id(self) -> str:
+        """The same work asked for again within five minutes is enqueued once."""
+
+    def model_dump_json(self) -> str:
+        """Return the message's body."""
 
 
 class NotSentError(Exception):
     """Some messages were not taken; whoever reads the markers next sends them again."""
 
 
-@cache
-def sqs() -> "SQSClient":
-    """Return the process's SQS client, made on first use."""
-    return boto3.client("sqs", config=RETRIES)
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One FIFO queue, by its URL."""
+
+    clients: Clients
+    url: str
+
+    def send(self, work: Iterable[Work]) -> int:
+        """Send work in batches; return how many messages were sent.
+
+        Raises
+        ------
+        NotSentError
+            After everything was tried, when SQS refused some.
+        """
+        sent, refused = 0, list[str]()
+        for batch in batched(work, _BATCH, strict=False):
+            answer = self.clients("sqs").send_message_batch(QueueUrl=self.url, Entries=[*_entries(batch)])
+            sent += len(answer.get("Successful", ()))
+            refused += [f"{batch[int(row['Id'])].group}: {row['Code']}" for row in answer.get("Failed", ())]
+        if refused:
+            raise NotSentError(f"{len(refused)} messages were not taken: {', '.join(refused[:3])}")
+        return sent
 
 
-def send_all(client: "SQSClient", queue_url: str, messages: Iterable[Message]) -> int:
-    """Send messages in batches; return how many were sent.
-
-    Raises
-    ------
-    NotSentError
-        After everything was tried, when SQS refused some.
-    """
-    sent, refused = 0, list[str]()
-    for batch in batched(messages, _BATCH, strict=False):
-        answer = client.send_message_batch(QueueUrl=queue_url, Entries=[*_entries(batch)])
-        sent += len(answer.get("Successful", ()))
-        refused += [f"{batch[int(row['Id'])].group}: {row['Code']}" for row in answer.get("Failed", ())]
-    if refused:
-        raise NotSentError(f"{len(refused)} messages were not taken: {', '.join(refused[:3])}")
-    return sent
-
-
-def _entries(batch: tuple[Message, ...]) -> Iterator[Any]:
-    for number, message in enumerate(batch):
+def _entries(batch: tuple[Work, ...]) -> Iterator[Any]:
+    for number, work in enumerate(batch):
         yield {
             "Id": str(number),
-            "MessageBody": json.dumps(message.body, sort_keys=True),
-            "MessageGroupId": message.group,
-            "MessageDeduplicationId": message.deduplication,
+            "MessageBody": work.model_dump_json(),
+            "MessageGroupId": work.group,
+            "MessageDeduplicationId": work.deduplication_id,
         }

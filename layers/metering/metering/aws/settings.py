@@ -15,6 +15,11 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    @property
+    def table_names(self) -> dict[str, str]:
+        """The names of the tables that the function was given, by setting."""
+        return {name: value for name, value in self.model_dump().items() if name.endswith("_table")}
+
 
 def read_settings[S: Settings](model: type[S], environment: Mapping[str, str] | None = None) -> S:
     """Read a function's settings from the environment.

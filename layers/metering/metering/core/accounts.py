@@ -1,23 +1,21 @@
 """Customers, their instances and their billing periods, as values.
 
-Source: design pages "storage" (what the Customers table holds) and "billing" (periods and plans).
+Source: docs/storage.md#tables (what the Customers table holds) and docs/billing.md#periods.
 """
 
-import hashlib
-import hmac
-import re
-from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metering.core.catalog import Catalog, Exact, Override, SignedExact, Terms
-from metering.core.contract import ID_PATTERN, Id, Instant
+from metering.core.catalog import Catalog, Override, Terms
+from metering.core.contract import Id, Instant
+from metering.core.exact import Exact, SignedExact
+from metering.core.instances import Instance
 from metering.core.periods import Period
 
-KEY_PREFIX = "zmf_"
 THRESHOLDS = (80, 90, 100)
 """Percentages of an allowance at which customers are told, unless they have their own."""
 
@@ -61,23 +59,14 @@ class Customer(_Record):
     budget: Exact | None = None
 
     @property
+    def is_reported(self) -> bool:
+        """Whether the customer's usage goes to Stripe: it has a Stripe customer and is not suspended."""
+        return self.stripe_customer_id is not None and self.status is Status.ACTIVE
+
+    @property
     def has_left(self) -> bool:
         """Whether the customer's subscription has ended: it had one, since it is a customer at Stripe."""
         return self.stripe_customer_id is not None and self.stripe_subscription_id is None
-
-
-class Instance(_Record):
-    """One instance of the platform: the SHA-256 digests of up to two secrets, never a key."""
-
-    customer_id: Id
-    instance_id: Id
-    digests: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(max_length=2)
-
-    def accepts(self, secret: str) -> bool:
-        """Tell whether a secret is one of the instance's, in constant time."""
-        offered = secret_digest(secret)
-        matches = [hmac.compare_digest(offered, digest) for digest in self.digests]
-        return any(matches)
 
 
 class BillingPeriod(_Record):
@@ -108,6 +97,10 @@ class BillingPeriod(_Record):
         """What the customer pays in this period."""
         return catalog.terms(self.plan, self.override)
 
+    def cut(self, end: datetime) -> Self:
+        """Return the period as it ends at an instant within it; averages stay over the whole interval."""
+        return self.model_copy(update={"end": end, "nominal_end": self.nominal_end or self.end})
+
     @classmethod
     def of(cls, customer: Customer, span: Period) -> Self:
         """Open a period on the customer's present plan."""
@@ -120,41 +113,39 @@ class BillingPeriod(_Record):
         )
 
 
-def period_for(customer: Customer, stored: Iterable[BillingPeriod], hour: datetime) -> BillingPeriod | None:
-    """Return the period an hour belongs to: the stored snapshot, or the one that will be.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All of a customer's records, read at one moment."""
 
-    None when the hour lies before the customer's first period, or after the last one of a subscription that
-    has ended.
-    """
-    known = sorted(stored, key=lambda period: period.start)
-    for period in known:
-        if period.span.has_hour(hour):
-            return period
-    if known and customer.has_left:
-        return None
-    if customer.anchor is None:
-        return BillingPeriod.of(customer, Period.calendar_month(hour))
-    span = Period.anchored(customer.anchor, hour)
-    return BillingPeriod.of(customer, span) if span.has_hour(hour) else None
+    customer: Customer
+    instances: tuple[Instance, ...]
+    periods: tuple[BillingPeriod, ...]
 
+    @property
+    def instance_ids(self) -> tuple[str, ...]:
+        """The instances that have a key, in order."""
+        return tuple(sorted(instance.instance_id for instance in self.instances if instance.digests))
 
-def secret_digest(secret: str) -> str:
-    """Return the SHA-256 of an instance key's secret, in hexadecimal."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    def period_at(self, hour: datetime) -> BillingPeriod | None:
+        """Return the period an hour belongs to: the stored snapshot, or the one that will be.
 
+        None when the hour lies before the customer's first period, or after the last one of a subscription
+        that has ended.
+        """
+        known = sorted(self.periods, key=lambda period: period.start)
+        for period in known:
+            if period.span.has_hour(hour):
+                return period
+        if known and self.customer.has_left:
+            return None
+        if self.customer.anchor is None:
+            return BillingPeriod.of(self.customer, Period.calendar_month(hour))
+        span = Period.anchored(self.customer.anchor, hour)
+        return BillingPeriod.of(self.customer, span) if span.has_hour(hour) else None
 
-def make_key(customer_id: str, instance_id: str, secret: str) -> str:
-    """Write an instance key: ``zmf_<customer>.<instance>.<secret>``."""
-    return f"{KEY_PREFIX}{customer_id}.{instance_id}.{secret}"
-
-
-def split_key(key: str) -> tuple[str, str, str] | None:
-    """Read an instance key into customer, instance and secret; None when it has another form."""
-    parts = key.removeprefix(KEY_PREFIX).split(".")
-    if not key.startswith(KEY_PREFIX) or len(parts) != 3:  # noqa: PLR2004  its three parts
-        return None
-    customer_id, instance_id, secret = parts
-    # Whatever is no id would reach the table as a key: too long a one is an error there, not "unknown".
-    if not (re.fullmatch(ID_PATTERN, customer_id) and re.fullmatch(ID_PATTERN, instance_id) and secret):
-        return None
-    return customer_id, instance_id, secret
+    def is_billed(self, period: BillingPeriod) -> bool:
+        """Tell whether a period's usage goes to Stripe: one who has left has only the periods it had."""
+        if not self.customer.is_reported:
+            return False
+        had = any(stored.start == period.start for stored in self.periods)
+        return had or self.customer.stripe_subscription_id is not None

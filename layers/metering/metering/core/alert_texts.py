@@ -7,9 +7,9 @@ from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import NamedTuple
 
-from metering.core.answers import plain, unit_price
-from metering.core.billable import EXACT
-from metering.core.catalog import Basis, Meter
+from metering.core.answers import unit_price
+from metering.core.catalog import Meter
+from metering.core.exact import EXACT, plain
 
 
 class Context(NamedTuple):
@@ -22,7 +22,7 @@ class Context(NamedTuple):
 
 def usage(meter: Meter, used: Decimal, included: Decimal, percent: int, context: Context) -> str:
     """Say that a share of an allowance is used."""
-    averaged = ", averaged over the whole period" if meter.basis is Basis.AVERAGE else ""
+    averaged = ", averaged over the whole period" if meter.basis.is_averaged else ""
     return (
         f"{meter.label}: {percent} % of what the {context.plan} plan includes is used, "
         f"{_number(meter, used)} of {counted(meter, included)}{averaged}."
@@ -31,7 +31,7 @@ def usage(meter: Meter, used: Decimal, included: Decimal, percent: int, context:
 
 def overage(meter: Meter, included: Decimal, price: Decimal, context: Context) -> str:
     """Say that an allowance is used up and what more costs."""
-    lasting = " for the whole period" if meter.basis is Basis.AVERAGE else ""
+    lasting = " for the whole period" if meter.basis.is_averaged else ""
     return (
         f"{meter.label}: all that the {context.plan} plan includes ({counted(meter, included)}) is used. "
         f"What comes on top costs {_money(unit_price(price), context)} per {meter.unit}{lasting}."

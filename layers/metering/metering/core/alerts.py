@@ -17,12 +17,12 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from metering.core import alert_texts
-from metering.core.accounts import BillingPeriod, Customer
-from metering.core.billable import EXACT
-from metering.core.catalog import Catalog, Meter, MeterName, Price, Terms
+from metering.core.accounts import Customer
+from metering.core.catalog import Meter, MeterName, Price, Terms
 from metering.core.contract import FullHour, Id, Instant, format_instant
+from metering.core.exact import EXACT
 from metering.core.periods import hour_of
-from metering.core.rating import invoice_total, rate
+from metering.core.usage import PeriodUsage
 
 SILENT_AFTER = timedelta(hours=3)
 """An instance whose newest report covers nothing younger than this is silent."""
@@ -110,34 +110,26 @@ def has_limits(customer: Customer, terms: Terms) -> bool:
     return customer.budget is not None or not all(price.unlimited for price in terms.meters.values())
 
 
-def usage_alerts(
-    customer: Customer,
-    billing: BillingPeriod,
-    catalog: Catalog,
-    used: Mapping[str, Decimal],
-    forecasts: Mapping[str, Decimal | None],
-    now: datetime,
-) -> list[Alert]:
+def usage_alerts(customer: Customer, usage: PeriodUsage, now: datetime) -> list[Alert]:
     """Return an alert for every threshold that a period's usage or forecast has reached.
 
     Parameters
     ----------
     customer
         Whose thresholds (percentages) and budget (dollars, before discounts and tax) count.
-    billing, catalog
-        The period, its plan, and the meters' names and units.
-    used, forecasts
-        Each meter's billable quantity and its forecast, in its unit; a forecast of None is too early to tell.
+    usage
+        The period: what was used, and what it is going to be.
     now
-        When the alerts arise.
+        The present, at which the alerts arise.
     """
-    terms = billing.terms(catalog)
+    terms, catalog, projected = usage.terms, usage.catalog, usage.forecast(now)
     at = now.replace(microsecond=0)
+    context = alert_texts.Context(terms.label, usage.billing.end, catalog.currency)
     alerts = [
         Alert(
             customer_id=customer.customer_id,
             kind=kind,
-            period=billing.start,
+            period=usage.billing.start,
             meter=meter,
             threshold=threshold,
             message=message,
@@ -147,27 +139,21 @@ def usage_alerts(
         for kind, threshold, message in _of_meter(
             catalog.meters[meter],
             terms.meters[meter],
-            _Standing(used.get(meter, Decimal(0)), forecasts.get(meter)),
+            _Standing(usage.quantities.get(meter, Decimal(0)), projected.quantities.get(meter)),
             customer.thresholds,
-            alert_texts.Context(terms.label, billing.end, catalog.currency),
+            context,
         )
     ]
     alerts += [
         Alert(
             customer_id=customer.customer_id,
             kind=kind,
-            period=billing.start,
+            period=usage.billing.start,
             threshold=threshold,
             message=message,
             at=at,
         )
-        for kind, threshold, message in _of_budget(
-            customer,
-            terms,
-            used,
-            forecasts,
-            alert_texts.Context(terms.label, billing.end, catalog.currency),
-        )
+        for kind, threshold, message in _of_budget(customer, usage.total, projected.total, context)
     ]
     return alerts
 
@@ -265,20 +251,14 @@ def _of_meter(
 
 
 def _of_budget(
-    customer: Customer,
-    terms: Terms,
-    used: Mapping[str, Decimal],
-    forecasts: Mapping[str, Decimal | None],
-    context: alert_texts.Context,
+    customer: Customer, total: Decimal, projected: Decimal | None, context: alert_texts.Context
 ) -> Iterator[tuple[Kind, int, str]]:
     budget = customer.budget
     if budget is None:
         return
-    total = invoice_total(rate(used, terms))
     for percent in _reached(total, budget, customer.thresholds):
         yield Kind.BUDGET, percent, alert_texts.budget(total, budget, percent, context)
-    known = {meter: value for meter, value in forecasts.items() if value is not None}
-    if len(known) == len(forecasts) and total < budget <= (projected := invoice_total(rate(known, terms))):
+    if projected is not None and total < budget <= projected:
         yield Kind.BUDGET_FORECAST, PERCENT, alert_texts.budget_forecast(projected, budget, context)
 
 

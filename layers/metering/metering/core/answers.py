@@ -11,14 +11,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from metering.core.contract import Instant
+from metering.core.exact import plain
 
 CENT_PLACES = 2
-
-
-def plain(value: Decimal) -> str:
-    """Write a quantity without exponent and without zeros that say nothing."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def unit_price(value: Decimal) -> str:
@@ -47,14 +42,18 @@ class PlanLimits(_Answer):
 
 
 class DayUsage(_Answer):
-    """One UTC day: what the sums added, and the last level of the day for devices and storage."""
+    """One UTC day: what a sum meter added, or the last level of the day; None where none was told.
+
+    ``meters`` has every meter of the catalogue by its name, in its unit; the others are the original's names.
+    """
 
     date: date
     active_devices: Quantity | None
-    mqtt_gb: Quantity
-    http_gb: Quantity
+    mqtt_gb: Quantity | None
+    http_gb: Quantity | None
     storage_gb: Quantity | None
-    api_calls: Quantity
+    api_calls: Quantity | None
+    meters: dict[str, Quantity | None]
 
 
 class PeriodSpan(_Answer):

@@ -10,19 +10,17 @@ what was used.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 
-from metering.core.catalog import Basis, Catalog, Meter
+from metering.core.catalog import Catalog, Meter
+from metering.core.exact import EXACT
 from metering.core.periods import Period
 from metering.core.rollup import Hour
 
 DECIMALS = 9
 _BILLION = 1_000_000_000
 SIGNIFICANT_DIGITS = 15
-"""What a Stripe meter event's value may carry (design page "stripe")."""
-
-EXACT = Context(prec=60)
-"""Wide enough that no sum or product of quantities is ever rounded unseen."""
+"""What a Stripe meter event's value may carry (docs/stripe-protocol.md#what-stripe-does)."""
 
 Contributions = Mapping[str, Mapping[datetime, Decimal]]
 """Per meter and hour; an hour without reports has none, and one that adds nothing has 0."""
@@ -31,16 +29,14 @@ Contributions = Mapping[str, Mapping[datetime, Decimal]]
 def contributions(meter: Meter, hours: Iterable[Hour], period: Period) -> dict[datetime, Decimal]:
     """Return what each of the period's hours adds to the meter's quantity, in the meter's units.
 
-    Hours of other periods are passed over. For ``peak`` all of the period's hours must be given.
+    Hours of other periods are passed over. For a basis that `needs_whole_period` all of the period's hours
+    must be given. Each is rounded down to nine decimals, or to 15 digits where the value is that large.
     """
     ours = sorted((hour for hour in hours if period.has_hour(hour.start)), key=lambda hour: hour.start)
-    match meter.basis:
-        case Basis.SUM:
-            return {h.start: _units(_amount(meter, h), meter.unit_size) for h in ours}
-        case Basis.AVERAGE:
-            return {h.start: _units(_integral(meter, h), period.seconds * meter.unit_size) for h in ours}
-        case Basis.PEAK:
-            return _rises(meter, ours)
+    divisor = meter.basis.divisor(meter.unit_size, period.seconds)
+    scaled = (meter.basis.amount(meter.metrics, hour) * _BILLION // divisor for hour in ours)
+    added = meter.basis.added(scaled, _kept_digits)
+    return {hour.start: _quantity(value) for hour, value in zip(ours, added, strict=True)}
 
 
 def all_contributions(catalog: Catalog, hours: Iterable[Hour], period: Period) -> Contributions:
@@ -55,39 +51,6 @@ def quantity(contributed: Mapping[datetime, Decimal]) -> Decimal:
     for value in contributed.values():
         total = EXACT.add(total, value)
     return total
-
-
-def _amount(meter: Meter, hour: Hour) -> int:
-    return sum(hour.counters.get(name, 0) for name in meter.metrics)
-
-
-def _integral(meter: Meter, hour: Hour) -> int:
-    return sum(hour.gauges[name].integral for name in meter.metrics if name in hour.gauges)
-
-
-def _maximum(meter: Meter, hour: Hour) -> int:
-    return sum(hour.gauges[name].max for name in meter.metrics if name in hour.gauges)
-
-
-def _rises(meter: Meter, hours: Iterable[Hour]) -> dict[datetime, Decimal]:
-    """Return how far each hour lifts the running maximum; what was cut off a rise is in a later one."""
-    rises: dict[datetime, Decimal] = {}
-    billed = 0
-    for hour in hours:
-        rise = _kept_digits(max(0, _scaled(_maximum(meter, hour), meter.unit_size) - billed))
-        rises[hour.start] = _quantity(rise)
-        billed += rise
-    return rises
-
-
-def _units(amount: int, divisor: int) -> Decimal:
-    """Divide, rounding down to nine decimals, or to 15 digits where the value is that large."""
-    return _quantity(_kept_digits(_scaled(amount, divisor)))
-
-
-def _scaled(amount: int, divisor: int) -> int:
-    """Divide into billionths of a unit, rounding down."""
-    return amount * _BILLION // divisor
 
 
 def _kept_digits(scaled: int) -> int:

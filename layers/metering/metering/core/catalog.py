@@ -6,22 +6,15 @@ Source: design page "billing", sections "Meters" and "Plans".
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
-from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from metering.core.basis import Basis
 from metering.core.contract import field_errors
+from metering.core.exact import Exact
 from metering.core.metrics import COUNTERS, GAUGES, REGISTRY, Kind
 
 
@@ -29,44 +22,6 @@ class CatalogError(ValueError):
     """A catalogue or a customer's override that must not be used; the text names each wrong entry."""
 
 
-class Basis(StrEnum):
-    """How a meter's quantity comes from its metrics; the algebra is in `metering.core.billable`."""
-
-    SUM = "sum"
-    AVERAGE = "average"
-    PEAK = "peak"
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of metric this basis is defined on."""
-        return Kind.COUNTER if self is Basis.SUM else Kind.GAUGE
-
-
-def _signed(value: object) -> Decimal:
-    if not isinstance(value, str | Decimal):
-        raise ValueError("must be a string of digits, so that it is exact")  # noqa: TRY004  pydantic wants ValueError
-    try:
-        number = Decimal(value)
-    except ArithmeticError:
-        raise ValueError(f"not a decimal number: {value!r}") from None
-    if not number.is_finite():
-        raise ValueError(f"must be a finite number: {value!r}")
-    return number
-
-
-def _exact(value: object) -> Decimal:
-    number = _signed(value)
-    if number < 0:
-        raise ValueError(f"must be a number from 0: {value!r}")
-    return number
-
-
-Exact = Annotated[
-    Decimal, BeforeValidator(_exact), PlainSerializer(lambda number: f"{number:f}", when_used="json")
-]
-SignedExact = Annotated[
-    Decimal, BeforeValidator(_signed), PlainSerializer(lambda number: f"{number:f}", when_used="json")
-]
 MeterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
@@ -157,6 +112,11 @@ class Catalog(_Entry):
     currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
     meters: dict[MeterName, Meter]
     plans: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}@[1-9][0-9]{0,4}$")], Plan]
+
+    @property
+    def needs_whole_period(self) -> bool:
+        """Whether some meter's contribution of an hour depends on the period's other hours."""
+        return any(meter.basis.needs_whole_period for meter in self.meters.values())
 
     @model_validator(mode="after")
     def _every_plan_prices_every_meter(self) -> Self:

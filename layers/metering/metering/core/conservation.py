@@ -10,13 +10,15 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from metering.core.accounts import BillingPeriod
-from metering.core.billable import DECIMALS, EXACT, SIGNIFICANT_DIGITS, Contributions, quantity
-from metering.core.catalog import Basis, Catalog, Meter
+from metering.core.basis import Basis
+from metering.core.billable import DECIMALS, SIGNIFICANT_DIGITS, Contributions, quantity
+from metering.core.catalog import Meter
+from metering.core.exact import EXACT
 from metering.core.late_usage import LateItem, late_usage
 from metering.core.periods import Period
 from metering.core.reconcile import TOLERANCE
 from metering.core.rollup import Hour
+from metering.core.usage import PeriodUsage
 
 
 class Stage(StrEnum):
@@ -59,19 +61,17 @@ def hour_differences(recomputed: Hour, stored: Hour | None) -> list[Difference]:
     ]
 
 
-def contribution_differences(
-    catalog: Catalog, hours: Iterable[Hour], contributed: Contributions, period: Period
-) -> list[Difference]:
+def contribution_differences(usage: PeriodUsage) -> list[Difference]:
     """Compare each meter's contributions with what its hours add up to, in whole numbers.
 
     A contribution is rounded down to nine decimals (fewer where it has more than 15 digits), so that they may
     be less than the hours by that much for each hour, and never more.
     """
-    ours = [hour for hour in hours if period.has_hour(hour.start)]
+    ours = [hour for hour in usage.hours if usage.span.has_hour(hour.start)]
     found = []
-    for name, meter in catalog.meters.items():
-        most, least = _bounds(meter, ours, period)
-        total = quantity(contributed[name])
+    for name, meter in usage.catalog.meters.items():
+        most, least = _bounds(meter, ours, usage.span)
+        total = quantity(usage.contributions[name])
         scaled = int(total.scaleb(DECIMALS, EXACT))
         if not least <= scaled <= most:
             most_units = Decimal(most).scaleb(-DECIMALS, EXACT)
@@ -95,17 +95,15 @@ def ledger_differences(
     return found
 
 
-def invoice_differences(
-    contributed: Contributions, billing: BillingPeriod, billed_late: Iterable[LateItem], catalog: Catalog
-) -> list[Difference]:
+def invoice_differences(usage: PeriodUsage, billed_late: Iterable[LateItem]) -> list[Difference]:
     """Compare a final period's contributions with what its invoice and its late items billed.
 
     What differs is late usage that is not billed yet. None before the period is final.
     """
     found = []
-    for late in late_usage(contributed, billing, billed_late, catalog):
+    for late in late_usage(usage, billed_late):
         if abs(late.quantity) > TOLERANCE:
-            total = quantity(contributed[late.meter])
+            total = quantity(usage.contributions[late.meter])
             billed = EXACT.subtract(total, late.quantity)
             found.append(Difference(Stage.INVOICE, None, late.meter, f"{total:f}", f"{billed:f}"))
     return found

@@ -1,24 +1,37 @@
 """What a meter's quantity will be at the period's end, if things go on as they are.
 
-Source: design page "billing", section "Forecast".
+Source: docs/billing.md#forecast.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import takewhile
 
-from metering.core.billable import EXACT, quantity
-from metering.core.catalog import Basis, Meter
+from metering.core.basis import Course
+from metering.core.billable import quantity
+from metering.core.catalog import Meter, Terms
+from metering.core.exact import EXACT
 from metering.core.periods import DAY, HOUR, Period, day_hours, hour_of
+from metering.core.rating import invoice_total, rate
 from metering.core.rollup import Hour
 
-METHODS = {
-    Basis.SUM: "to date, plus the mean of the last seven full days for every day that remains",
-    Basis.AVERAGE: "to date, plus the last value for the time that remains",
-    Basis.PEAK: "the greater of the peak to date and the last value",
-}
 FULL_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Every meter's quantity at the period's end, in its units; None is too early to tell."""
+
+    quantities: Mapping[str, Decimal | None]
+    terms: Terms
+
+    @property
+    def total(self) -> Decimal | None:
+        """The invoice's total in dollars at the period's end; only if every meter's quantity is known."""
+        known = {meter: value for meter, value in self.quantities.items() if value is not None}
+        return invoice_total(rate(known, self.terms)) if len(known) == len(self.quantities) else None
 
 
 def forecast(
@@ -50,20 +63,15 @@ def forecast(
     full_days = _full_days(contributed, elapsed)
     if not full_days:
         return None
-    to_date = quantity(contributed)
-    closed = quantity({hour: value for hour, value in contributed.items() if hour < elapsed})
-    remaining = max(period.end_hour - elapsed, 0 * HOUR) // HOUR
-    match meter.basis:
-        case Basis.SUM:
-            recent = full_days[-FULL_DAYS:]
-            hourly = EXACT.divide(sum(recent, Decimal(0)), Decimal(24 * len(recent)))
-            projected = EXACT.add(closed, EXACT.multiply(hourly, Decimal(remaining)))
-        case Basis.AVERAGE:
-            share = EXACT.divide(Decimal(remaining * 3600), Decimal(period.seconds))
-            projected = EXACT.add(closed, EXACT.multiply(last_value(meter, hours), share))
-        case Basis.PEAK:
-            projected = last_value(meter, hours)
-    return _nine_places(max(to_date, projected))
+    recent = full_days[-FULL_DAYS:]
+    course = Course(
+        closed=quantity({hour: value for hour, value in contributed.items() if hour < elapsed}),
+        hourly=EXACT.divide(sum(recent, Decimal(0)), Decimal(24 * len(recent))),
+        level=last_value(meter, hours),
+        hours_left=max(period.end_hour - elapsed, 0 * HOUR) // HOUR,
+        seconds=period.seconds,
+    )
+    return _nine_places(max(quantity(contributed), meter.basis.projected(course)))
 
 
 def last_value(meter: Meter, hours: Sequence[Hour]) -> Decimal:

@@ -13,11 +13,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.billable import EXACT, Contributions, quantity
-from metering.core.catalog import Catalog, SignedExact
+from metering.core.accounts import PeriodState
+from metering.core.billable import quantity
 from metering.core.contract import Id, Instant
+from metering.core.exact import EXACT, SignedExact
 from metering.core.rating import tiered_amount
+from metering.core.usage import PeriodUsage
 
 
 class LateItem(BaseModel):
@@ -53,36 +54,32 @@ class LateUsage:
 
 
 def late_usage(
-    contributed: Contributions,
-    billing: BillingPeriod,
+    usage: PeriodUsage,
     billed_late: Iterable[LateItem],
-    catalog: Catalog,
     on_invoice: Mapping[tuple[str, datetime], Decimal] | None = None,
 ) -> list[LateUsage]:
     """Return the late usage of each meter that has any; none while the period is not finalised.
 
     Parameters
     ----------
-    contributed
-        The period's contributions as they are now.
-    billing
-        The period with what its invoice billed. A meter without a price, being unlimited, is never late.
+    usage
+        The period as it is now, with what its invoice billed. A meter without a price, being unlimited, is
+        never late.
     billed_late
         The period's ``late#`` items.
-    catalog
-        The prices.
     on_invoice
         What the ledger says was sent, by meter and hour: days where it differs are named; all days with usage
         where it does not tell.
     """
+    billing = usage.billing
     if billing.state is not PeriodState.FINALISED:
         return []
     late: dict[str, Decimal] = {}
     for item in billed_late:
         late[item.meter] = EXACT.add(late.get(item.meter, Decimal(0)), item.quantity)
     found = []
-    for meter, price in billing.terms(catalog).meters.items():
-        by_hour = contributed.get(meter, {})
+    for meter, price in usage.terms.meters.items():
+        by_hour = usage.contributions.get(meter, {})
         total = quantity(by_hour)
         billed = EXACT.add(billing.invoiced.get(meter, Decimal(0)), late.get(meter, Decimal(0)))
         if price.unlimited or total == billed:

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
-from metering.core.billable import EXACT, Contributions, quantity
+from metering.core.billable import Contributions, quantity
 from metering.core.catalog import Terms, Tier
+from metering.core.exact import EXACT
 
 CENT = Decimal("0.01")
 BASE_FEE = "base_fee"

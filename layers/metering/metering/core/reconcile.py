@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from metering.core.billable import EXACT
 from metering.core.contract import format_instant
+from metering.core.exact import EXACT
 from metering.core.periods import SECOND
 
 TOLERANCE = Decimal("0.000001")

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from metering.core.alerts import Alert
 from metering.core.contract import OLDEST_WINDOW, format_instant
-from metering.tables.client import query_between, query_prefix
+from metering.tables.access import ABSENT, TableAccess, key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from metering.tables.client import Item
+    from metering.tables.access import Item
 
 _PREFIX = "alert#"
 _LAST = "alert#~"
@@ -40,52 +38,34 @@ class StoredAlert:
 
 
 @dataclass(frozen=True, slots=True)
-class Alerts:
+class Alerts(TableAccess):
     """Typed access to the alerts of the Customers table."""
-
-    client: DynamoDBClient
-    table: str
 
     def put_pending(self, alert: Alert) -> bool:
         """Store an alert as pending unless there is one of its key; tell whether it was new."""
-        try:
-            self.client.put_item(
-                TableName=self.table, Item=_item(alert), ConditionExpression="attribute_not_exists(pk)"
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self.put_if(ABSENT, _item(alert)).held
 
     def mark_sent(self, alert: Alert) -> None:
         """Record that an alert was published; one that has expired meanwhile stays gone."""
-        try:
-            self.client.update_item(
-                TableName=self.table,
-                Key=_key(alert),
-                UpdateExpression="SET s = :sent",
-                ConditionExpression="attribute_exists(pk)",
-                ExpressionAttributeValues={":sent": {"S": _SENT}},
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return
+        self.update_if("attribute_exists(pk)", _key(alert), "SET s = :sent", sent=_SENT)
 
     def of(self, customer: str) -> Iterator[StoredAlert]:
         """All alerts of a customer, strongly consistent: by period, then returns, then silences."""
-        return map(_stored, query_prefix(self.client, self.table, customer, _PREFIX))
+        return map(_stored, self.items_with_prefix(customer, _PREFIX))
 
     def of_period(self, customer: str, start: datetime) -> Iterator[StoredAlert]:
         """A period's alerts by its start, strongly consistent, in key order."""
         prefix = f"{_PREFIX}{format_instant(start)}#"
-        return map(_stored, query_prefix(self.client, self.table, customer, prefix))
+        return map(_stored, self.items_with_prefix(customer, prefix))
 
     def since(self, customer: str, start: datetime) -> Iterator[StoredAlert]:
         """The alerts of the periods from that start on, and all of silence, in key order."""
         low = f"{_PREFIX}{format_instant(start)}"
-        return map(_stored, query_between(self.client, self.table, customer, low, _LAST))
+        return map(_stored, self.items_between(customer, low, _LAST))
 
 
 def _key(alert: Alert) -> Item:
-    return {"pk": {"S": alert.customer_id}, "sk": {"S": f"{_PREFIX}{alert.key}"}}
+    return key(alert.customer_id, f"{_PREFIX}{alert.key}")
 
 
 def _item(alert: Alert) -> Item:

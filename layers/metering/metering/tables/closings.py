@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metering.core.contract import format_instant, parse_instant
-from metering.tables.client import query_all
-from metering.tables.markers import SHARDS, shard_of
+from metering.tables.access import TableAccess, key
+from metering.tables.shards import SHARDS, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from metering.tables.client import Item
+    from metering.tables.access import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +32,19 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
-class Closings:
+class Closings(TableAccess):
     """Typed access to the calendar."""
-
-    client: DynamoDBClient
-    table: str
 
     def due(self, now: datetime) -> Iterator[Closing]:
         """Everything whose time has come, of all shards, strongly consistent."""
         for shard in range(SHARDS):
-            items = query_all(
-                self.client,
-                TableName=self.table,
-                KeyConditionExpression="pk = :pk AND sk < :end",
-                # "$" is the character after "#": whatever is due at this very second counts as due.
-                ExpressionAttributeValues={
-                    ":pk": {"S": f"closing#{shard}"},
-                    ":end": {"S": f"{_second(now)}$"},
-                },
-            )
-            yield from map(_closing, items)
+            # "$" is the character after "#": whatever is due at this very second counts as due.
+            end = f"{_second(now)}$"
+            yield from map(_closing, self.query("pk = :pk AND sk < :end", pk=f"closing#{shard}", end=end))
 
     def put(self, closing: Closing) -> None:
         """Enter a look into the calendar."""
-        self.client.put_item(TableName=self.table, Item=_key(closing))
+        self.put_item(_key(closing))
 
     def move(self, closing: Closing, at: datetime) -> None:
         """Look again at another time. A crash in between leaves both entries, never none."""
@@ -67,7 +54,7 @@ class Closings:
 
     def remove(self, closing: Closing) -> None:
         """Take a look off the calendar."""
-        self.client.delete_item(TableName=self.table, Key=_key(closing))
+        self.delete_item(_key(closing))
 
 
 def _second(instant: datetime) -> str:
@@ -76,10 +63,7 @@ def _second(instant: datetime) -> str:
 
 def _key(closing: Closing) -> Item:
     start = format_instant(closing.period_start)
-    return {
-        "pk": {"S": f"closing#{shard_of(closing.customer)}"},
-        "sk": {"S": f"{_second(closing.at)}#{closing.customer}#{start}"},
-    }
+    return key(f"closing#{shard_of(closing.customer)}", f"{_second(closing.at)}#{closing.customer}#{start}")
 
 
 def _closing(item: Item) -> Closing:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from metering.tables.hours import Hours
-    from metering.tables.reports import Reports
+    from metering.tables.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +29,15 @@ class HourPair:
     reports: int
 
 
-def hour_pairs(
-    customer: str, start: datetime, end: datetime, reports: Reports, hours: Hours
-) -> Iterator[HourPair]:
+def hour_pairs(customer: str, start: datetime, end: datetime, tables: Tables) -> Iterator[HourPair]:
     """Yield each hour in ``[start, end)`` that has reports or is stored, in order.
 
     The reports of one hour, and one page of each query, are in memory at a time. The reads of a pair lie
     apart in time: one that differs is to be read again before it counts.
     """
-    stored = hours.between(customer, start, end)
+    stored = tables.hours.between(customer, start, end)
     ahead = next(stored, None)
-    by_hour = groupby(reports.between(customer, start, end), key=lambda report: report.window_start)
+    by_hour = groupby(tables.reports.between(customer, start, end), key=lambda report: report.window_start)
     for hour, group in by_hour:
         while ahead is not None and ahead.start < hour:
             yield HourPair(ahead.start, Hour(ahead.start), ahead, 0)

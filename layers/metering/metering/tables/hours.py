@@ -12,51 +12,40 @@ from typing import TYPE_CHECKING, Any
 
 from metering.core.contract import OLDEST_WINDOW, format_instant, parse_instant
 from metering.core.rollup import Coverage, Hour, Level
-from metering.tables.client import query_between
+from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from metering.tables.client import Item
+    from metering.core.periods import Period
+    from metering.tables.access import Item
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(TableAccess):
     """Typed access to the Hours table."""
-
-    client: DynamoDBClient
-    table: str
 
     def put(self, customer: str, hour: Hour) -> bool:
         """Store an hour unless one computed from more is there; tell whether it was stored."""
-        try:
-            self.client.put_item(
-                TableName=self.table,
-                Item=_item(customer, hour),
-                ConditionExpression="attribute_not_exists(pk) OR n <= :n",
-                ExpressionAttributeValues={":n": {"N": str(hour.computed_from)}},
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        return self.put_if(f"{ABSENT} OR n <= :n", _item(customer, hour), n=hour.computed_from).held
 
     def between(self, customer: str, start: datetime, end: datetime) -> Iterator[Hour]:
         """The stored hours in ``[start, end)``, in order, strongly consistent."""
         low, high = format_instant(start), format_instant(end)
-        for item in query_between(self.client, self.table, customer, low, high):
+        for item in self.items_between(customer, low, high):
             hour = _hour(item)
             if hour.start < end:
                 yield hour
 
+    def of_period(self, customer: str, span: Period) -> list[Hour]:
+        """The stored hours of a billing period, in order."""
+        return list(self.between(customer, span.first_hour, span.end_hour))
+
 
 def _item(customer: str, hour: Hour) -> Item:
-    return {
-        "pk": {"S": customer},
-        "sk": {"S": format_instant(hour.start)},
+    return key(customer, format_instant(hour.start)) | {
         "n": {"N": str(hour.computed_from)},
         "b": {"B": pack(_plain(hour))},
         "ttl": {"N": str(int((hour.start + OLDEST_WINDOW).timestamp()))},

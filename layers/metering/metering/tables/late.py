@@ -12,39 +12,26 @@ from typing import TYPE_CHECKING
 
 from metering.core.contract import format_instant
 from metering.core.late_usage import LateItem
-from metering.tables.client import query_prefix
+from metering.tables.access import ABSENT, TableAccess, key
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mypy_boto3_dynamodb import DynamoDBClient
+    from metering.tables.access import Item
 
 
 @dataclass(frozen=True, slots=True)
-class LateItems:
+class LateItems(TableAccess):
     """Typed access to the ``late#`` items."""
-
-    client: DynamoDBClient
-    table: str
 
     def of_period(self, customer: str, period_start: datetime) -> list[LateItem]:
         """A period's items in the order of their numbers, strongly consistent."""
         prefix = f"late#{format_instant(period_start)}#"
-        items = query_prefix(self.client, self.table, customer, prefix)
+        items = self.items_with_prefix(customer, prefix)
         return [LateItem.model_validate_json(item["j"]["S"]) for item in items]
 
     def put(self, item: LateItem) -> bool:
         """Store an intent unless its number is taken; tell whether it was new."""
-        try:
-            self.client.put_item(
-                TableName=self.table,
-                Item={
-                    "pk": {"S": item.customer_id},
-                    "sk": {"S": f"late#{format_instant(item.period_start)}#{item.number:06d}"},
-                    "j": {"S": item.model_dump_json(exclude_defaults=True)},
-                },
-                ConditionExpression="attribute_not_exists(pk)",
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        sort = f"late#{format_instant(item.period_start)}#{item.number:06d}"
+        record: Item = {"j": {"S": item.model_dump_json(exclude_defaults=True)}}
+        return self.put_if(ABSENT, key(item.customer_id, sort) | record).held

@@ -12,15 +12,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from metering.core.contract import format_instant, parse_instant
-from metering.tables.client import query_between
+from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from metering.tables.client import Item
+    from metering.tables.access import Item
 
 PENDING = "pending"
 SENT = "sent"
@@ -60,22 +58,18 @@ class VersionConflictError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(TableAccess):
     """Typed access to the Ledger table."""
-
-    client: DynamoDBClient
-    table: str
 
     def day(self, customer: str, day: date) -> Day:
         """Read a day, strongly consistent; one never written is empty, with version 0."""
-        answer = self.client.get_item(TableName=self.table, Key=_key(customer, day), ConsistentRead=True)
-        item = answer.get("Item")
+        item = self.get(customer, day.isoformat())
         return _day(item) if item else Day(customer, day)
 
     def between(self, customer: str, first: date, last: date) -> Iterator[Day]:
         """The written days from the first to the last, both included, in order, strongly consistent."""
         low, high = first.isoformat(), last.isoformat()
-        return map(_day, query_between(self.client, self.table, customer, low, high))
+        return map(_day, self.items_between(customer, low, high))
 
     def put(self, day: Day) -> Day:
         """Write a day over the version it was read as; return it with its new version.
@@ -86,20 +80,10 @@ class Ledger:
             When the stored version is another.
         """
         written = replace(day, version=day.version + 1)
-        try:
-            self.client.put_item(
-                TableName=self.table,
-                Item=_item(written),
-                ConditionExpression="n = :n" if day.version else "attribute_not_exists(pk) OR n = :n",
-                ExpressionAttributeValues={":n": {"N": str(day.version)}},
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            raise VersionConflictError(f"ledger of {day.customer} {day.day} is past {day.version}") from None
+        condition = "n = :n" if day.version else f"{ABSENT} OR n = :n"
+        if not self.put_if(condition, _item(written), n=day.version).held:
+            raise VersionConflictError(f"ledger of {day.customer} {day.day} is past {day.version}")
         return written
-
-
-def _key(customer: str, day: date) -> Item:
-    return {"pk": {"S": customer}, "sk": {"S": day.isoformat()}}
 
 
 def _item(day: Day) -> Item:
@@ -107,7 +91,7 @@ def _item(day: Day) -> Item:
     for (meter, hour), entry in day.entries.items():
         entries.setdefault(meter, {})[format_instant(hour)] = _row(entry)
     computed = {format_instant(hour): number for hour, number in day.computed_from.items()}
-    return _key(day.customer, day.day) | {
+    return key(day.customer, day.day.isoformat()) | {
         "n": {"N": str(day.version)},
         "b": {"B": pack({"entries": entries, "computed_from": computed})},
     }

@@ -7,28 +7,19 @@ if nothing touched it meanwhile. Source: design page "storage".
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from metering.core.contract import format_instant, parse_instant
-from metering.tables.client import query_all, query_prefix
+from metering.tables.access import TableAccess, key
+from metering.tables.shards import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from metering.tables.client import Item
-
-SHARDS = 16
-
-
-def shard_of(customer: str) -> int:
-    """Return the shard of a customer's markers and directory entry, 0 to 15."""
-    return hashlib.sha256(customer.encode()).digest()[0] % SHARDS
+    from metering.tables.access import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +41,8 @@ class UnsentDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Markers:
+class Markers(TableAccess):
     """Typed access to the Markers table."""
-
-    client: DynamoDBClient
-    table: str
 
     def touch_dirty(self, customer: str, hour: datetime) -> None:
         """Mark an hour to be recomputed, or touch its marker again."""
@@ -62,16 +50,16 @@ class Markers:
 
     def dirty(self, shard: int) -> Iterator[DirtyHour]:
         """All dirty hours of one shard."""
-        return map(_dirty, query_all(self.client, **self._shard("dirty", shard)))
+        return map(_dirty, self.query("pk = :pk", pk=f"dirty#{shard}"))
 
     def dirty_of(self, customer: str) -> Iterator[DirtyHour]:
         """All dirty hours of one customer, in order."""
         partition = f"dirty#{shard_of(customer)}"
-        return map(_dirty, query_prefix(self.client, self.table, partition, f"{customer}#"))
+        return map(_dirty, self.items_with_prefix(partition, f"{customer}#"))
 
     def dirty_hour(self, customer: str, hour: datetime) -> DirtyHour | None:
         """One hour's marker, if it is there."""
-        item = self._get("dirty", customer, format_instant(hour))
+        item = self.get(*_place("dirty", customer, format_instant(hour)))
         return _dirty(item) if item else None
 
     def clear_dirty(self, marker: DirtyHour) -> bool:
@@ -84,49 +72,27 @@ class Markers:
 
     def unsent(self, shard: int) -> Iterator[UnsentDay]:
         """All unsent days of one shard."""
-        return map(_unsent, query_all(self.client, **self._shard("unsent", shard)))
+        return map(_unsent, self.query("pk = :pk", pk=f"unsent#{shard}"))
 
     def unsent_of(self, customer: str) -> Iterator[UnsentDay]:
         """All unsent days of one customer, in order."""
         partition = f"unsent#{shard_of(customer)}"
-        return map(_unsent, query_prefix(self.client, self.table, partition, f"{customer}#"))
+        return map(_unsent, self.items_with_prefix(partition, f"{customer}#"))
 
     def clear_unsent(self, marker: UnsentDay) -> bool:
         """Delete a marker unless it was touched since it was read; tell whether it is gone."""
         return self._clear("unsent", marker.customer, marker.day.isoformat(), marker.touched)
 
-    def _shard(self, kind: str, shard: int) -> dict[str, object]:
-        return {
-            "TableName": self.table,
-            "KeyConditionExpression": "pk = :pk",
-            "ExpressionAttributeValues": {":pk": {"S": f"{kind}#{shard}"}},
-        }
-
     def _touch(self, kind: str, customer: str, rest: str) -> None:
-        item = _key(kind, customer, rest) | {"touched": {"S": str(uuid.uuid4())}}
-        self.client.put_item(TableName=self.table, Item=item)
-
-    def _get(self, kind: str, customer: str, rest: str) -> Item | None:
-        answer = self.client.get_item(
-            TableName=self.table, Key=_key(kind, customer, rest), ConsistentRead=True
-        )
-        return answer.get("Item")
+        self.put_item(key(*_place(kind, customer, rest)) | {"touched": {"S": str(uuid.uuid4())}})
 
     def _clear(self, kind: str, customer: str, rest: str, touched: str) -> bool:
-        try:
-            self.client.delete_item(
-                TableName=self.table,
-                Key=_key(kind, customer, rest),
-                ConditionExpression="touched = :touched",
-                ExpressionAttributeValues={":touched": {"S": touched}},
-            )
-        except self.client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        where = key(*_place(kind, customer, rest))
+        return self.delete_if("touched = :touched", where, touched=touched).held
 
 
-def _key(kind: str, customer: str, rest: str) -> Item:
-    return {"pk": {"S": f"{kind}#{shard_of(customer)}"}, "sk": {"S": f"{customer}#{rest}"}}
+def _place(kind: str, customer: str, rest: str) -> tuple[str, str]:
+    return f"{kind}#{shard_of(customer)}", f"{customer}#{rest}"
 
 
 def _dirty(item: Item) -> DirtyHour:

@@ -12,16 +12,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from metering.core.contract import OLDEST_WINDOW, Report, format_instant, parse_instant
-from metering.tables.client import query_all, query_between, query_prefix
+from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-
-    from metering.tables.client import Item
+    from metering.tables.access import Item
 
 
 class Outcome(StrEnum):
@@ -47,54 +45,36 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
+class Reports(TableAccess):
     """Typed access to the Reports table."""
-
-    client: DynamoDBClient
-    table: str
 
     def put(self, report: Report) -> Stored:
         """Store a report unless the table holds its revision or a higher one."""
         digest = report.digest()
-        try:
-            answer = self.client.put_item(
-                TableName=self.table,
-                Item=_item(report, digest),
-                ConditionExpression="attribute_not_exists(pk) OR n < :n",
-                ExpressionAttributeValues={":n": {"N": str(report.revision)}},
-                ReturnValues="ALL_OLD",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except self.client.exceptions.ConditionalCheckFailedException as error:
-            return _held(error.response["Item"], report.revision, digest)  # type: ignore[typeddict-item]  # stubs lack it
-        lowered = _lowered(answer.get("Attributes"), report)
-        return Stored(Outcome.ACCEPTED, report.revision, digest, lowered)
+        written = self.put_if(
+            f"{ABSENT} OR n < :n", _item(report, digest), tell_before=True, n=report.revision
+        )
+        if not written.held:
+            assert written.before is not None
+            return _held(written.before, report.revision, digest)
+        return Stored(Outcome.ACCEPTED, report.revision, digest, _lowered(written.before, report))
 
     def of_hour(self, customer: str, hour: datetime) -> Iterator[Report]:
         """All journals' newest reports of one hour, strongly consistent, in key order."""
-        for item in query_prefix(self.client, self.table, customer, f"{format_instant(hour)}#"):
+        for item in self.items_with_prefix(customer, f"{format_instant(hour)}#"):
             yield _report(item)
 
     def between(self, customer: str, start: datetime, end: datetime) -> Iterator[Report]:
         """All reports of the hours in ``[start, end)``, in the order of hours."""
         low, high = format_instant(start), format_instant(end)
-        for item in query_between(self.client, self.table, customer, low, high):
+        for item in self.items_between(customer, low, high):
             yield _report(item)
 
     def last_hours(self, customer: str, start: datetime, end: datetime) -> dict[str, datetime]:
         """Each instance's last hour with a report in ``[start, end)``, read from the keys alone."""
         last: dict[str, datetime] = {}
-        for item in query_all(
-            self.client,
-            TableName=self.table,
-            KeyConditionExpression="pk = :pk AND sk BETWEEN :low AND :high",
-            ExpressionAttributeValues={
-                ":pk": {"S": customer},
-                ":low": {"S": format_instant(start)},
-                ":high": {"S": format_instant(end)},
-            },
-            ProjectionExpression="sk",
-        ):
+        low, high = format_instant(start), format_instant(end)
+        for item in self.items_between(customer, low, high, ProjectionExpression="sk"):
             hour, instance, _ = item["sk"]["S"].split("#")
             last[instance] = parse_instant(hour)
         return last
@@ -102,9 +82,7 @@ class Reports:
 
 def _item(report: Report, digest: str) -> Item:
     hour = format_instant(report.window_start)
-    return {
-        "pk": {"S": report.customer_id},
-        "sk": {"S": f"{hour}#{report.instance_id}#{report.state_id}"},
+    return key(report.customer_id, f"{hour}#{report.instance_id}#{report.state_id}") | {
         "n": {"N": str(report.revision)},
         "d": {"B": bytes.fromhex(digest)},
         "b": {"B": pack(report.model_dump(mode="json", exclude_defaults=True))},

@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.fakes.conditions import Item, parse
+from testing.conditions import Item, parse
 
 _PAGE = 1000
 _KEY_NAMES = {"pk", "sk"}

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metering.tables.tables import TABLES
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -21,6 +23,12 @@ def create_table(client: DynamoDBClient, name: str) -> None:
         ],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
     )
+
+
+def create_tables(client: DynamoDBClient) -> None:
+    """Create all tables, each under its own plain name (`Tables.plain`)."""
+    for name in TABLES:
+        create_table(client, name)
 
 
 def items_of(client: DynamoDBClient, table: str = "table") -> list[dict[str, Any]]:

@@ -1,36 +1,35 @@
-"""The DynamoDB in memory answers as moto does, for every call that the table modules make."""
+"""Every call that the table modules make is answered alike by the fake, by moto and by DynamoDB Local."""
 
-from collections.abc import Iterator
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from metering.tables.client import query_all, query_between, query_prefix
-from tests.stripe.memory_dynamodb import CrashError, MemoryDynamoDb, Steps
+from metering.tables.access import TableAccess
+from testing.dynamodb import FakeDynamoDb
+from testing.steps import CrashError, Steps
+from testing.tables import create_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-@pytest.fixture(params=["memory", "moto"])
+@pytest.fixture(params=["fake", "moto", "dynamodb-local"])
 def client(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A client with an empty table called ``table``."""
-    if request.param == "memory":
-        yield MemoryDynamoDb()
-        return
-    with mock_aws():
-        made = boto3.client("dynamodb")
-        made.create_table(
-            TableName="table",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-        )
+    if request.param == "fake":
+        yield FakeDynamoDb()
+    elif request.param == "moto":
+        with mock_aws():
+            made = boto3.client("dynamodb")
+            create_table(made, "table")
+            yield made
+    else:
+        made = request.getfixturevalue("exact_client")
+        create_table(made, "table")
         yield made
 
 
@@ -126,21 +125,17 @@ def test_queries_are_in_the_order_of_sort_keys_within_one_partition(client: Any)
     def found(items: Iterator[Any]) -> list[str]:
         return [item["sk"]["S"] for item in items]
 
-    assert ["b#10", "b#2"] == found(query_prefix(client, "table", "p", "b#"))
-    assert ["a#1", "b#10", "b#2"] == found(query_between(client, "table", "p", "a#1", "b#2"))
-    before = {
-        "KeyConditionExpression": "pk = :pk AND sk < :end",
-        "ExpressionAttributeValues": {":pk": {"S": "p"}, ":end": {"S": "b$"}},
-    }
-    assert ["a#1", "b#10", "b#2"] == found(query_all(client, TableName="table", **before))
-    whole = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": "q"}}}
-    assert ["b#3"] == found(query_all(client, TableName="table", **whole))
+    table = TableAccess(client, "table")
+    assert ["b#10", "b#2"] == found(table.items_with_prefix("p", "b#"))
+    assert ["a#1", "b#10", "b#2"] == found(table.items_between("p", "a#1", "b#2"))
+    assert ["a#1", "b#10", "b#2"] == found(table.query("pk = :pk AND sk < :end", pk="p", end="b$"))
+    assert ["b#3"] == found(table.query("pk = :pk", pk="q"))
 
 
 @pytest.mark.parametrize(("after", "stored"), [(False, False), (True, True)])
 def test_a_process_can_die_before_or_after_a_step_has_its_effect(*, after: bool, stored: bool) -> None:
     steps = Steps()
-    client: Any = MemoryDynamoDb(steps)
+    client: Any = steps.dynamodb()
     steps.die_at(2, after=after)
     _put(client, _item("first"))
     with pytest.raises(CrashError):

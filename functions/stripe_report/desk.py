@@ -1,0 +1,22 @@
+"""What every piece of stripe_report's work has at hand."""
+
+from dataclasses import dataclass
+
+from metering.core.accounts import BillingPeriod
+from metering.core.catalog import Catalog
+from metering.core.usage import PeriodUsage
+from metering.tables.tables import Tables
+from stripe_report.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The tables, the way to Stripe, and the catalogue."""
+
+    tables: Tables
+    gateway: Gateway
+    catalog: Catalog
+
+    def usage(self, customer_id: str, billing: BillingPeriod) -> PeriodUsage:
+        """Return a period with its stored hours."""
+        return PeriodUsage(billing, self.tables.hours.of_period(customer_id, billing.span), self.catalog)
