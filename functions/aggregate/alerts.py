@@ -1,7 +1,7 @@
 """Raising alerts: put as pending by whichever worker is first, published, marked sent.
 
 A crash in between leaves a pending alert, which the hourly sweep tells again under the same id. Source:
-design pages "billing", section "Alerts", and "storage", step 5 of "Recomputing an hour".
+docs/billing.md#alerts; step 5 of docs/storage.md#recomputing-an-hour.
 
 Reading a period costs up to 93 read units, so step 5 does it only for the last hour that is over; open hours,
 and hours that come late, wait for the sweep (docs/decisions/0006).

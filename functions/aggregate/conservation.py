@@ -2,7 +2,7 @@
 
 It looks at the open and the last period. Reads are bounded: reports are compared hour by hour as they stream
 in, and after so many the rest is left to another message. Usage moves while it is looked at, so what differs
-is read once more before it counts. Source: design page "billing", section "Conservation".
+is read once more before it counts. Source: docs/billing.md#conservation.
 """
 
 from dataclasses import dataclass

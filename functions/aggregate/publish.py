@@ -1,7 +1,6 @@
 """Telling alerts: the bus for programs, the topic for the operator, e-mail for the customer.
 
-Everything is told at least once: receivers know an alert by its id. Source: design page "billing", section
-"Alerts".
+Everything is told at least once: receivers know an alert by its id. Source: docs/billing.md#alerts.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Recomputing one hour of one customer from its reports.
 
-Source: design page "storage", section "Recomputing an hour". Every step may fail or run twice: the sum of the
-revisions decides which computation is newer, and a marker that was touched meanwhile stays.
+Source: docs/storage.md#recomputing-an-hour. Every step may fail or run twice: the sum of the revisions
+decides which computation is newer, and a marker that was touched meanwhile stays.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """A report's way into the table: read it, check it, store it, mark its hour.
 
-Source: design pages "contract", section "The report", and "storage", section "Writing a report".
+Source: docs/contract.md#the-report and docs/storage.md#writing-a-report.
 """
 
 from dataclasses import dataclass

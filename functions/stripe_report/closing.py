@@ -1,9 +1,9 @@
 """Closing a period: what is unsent goes out, hours are reconciled, the final invoice is written down.
 
-Source: design page "stripe", section "Closing a period". A look at a period does what can be done now and
-says when to look next; the calendar of closings (`metering.tables.closings`) remembers it, since an SQS FIFO
-queue cannot delay a single message. Every look starts from what the tables and Stripe say, so that it does
-not matter how late, how often or in which order looks are asked for.
+Source: docs/stripe-protocol.md#closing-a-period. A look at a period does what can be done now and says when
+to look next; the calendar of closings (`metering.tables.closings`) remembers it, since an SQS FIFO queue
+cannot delay a single message. Every look starts from what the tables and Stripe say, so that it does not
+matter how late, how often or in which order looks are asked for.
 """
 
 from dataclasses import dataclass, field

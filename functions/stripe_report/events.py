@@ -1,8 +1,8 @@
 """Stripe's events from the partner event bus, turned into messages for the customers' writers.
 
 An event can be late, repeated or out of order, so it is a hint and no more: only the id in it is used, the
-object is fetched, and the writer works from what the tables and Stripe say then. Source: design page
-"stripe", section "Closing a period".
+object is fetched, and the writer works from what the tables and Stripe say then. Source:
+docs/stripe-protocol.md#closing-a-period.
 """
 
 from collections import defaultdict

@@ -1,6 +1,6 @@
 """Meter events out to Stripe, their fate back.
 
-Source: design page "stripe", sections "What Stripe does" and "The protocol", step 4.
+Source: docs/stripe-protocol.md#what-stripe-does and docs/stripe-protocol.md#the-protocol, step 4.
 """
 
 import uuid
@@ -108,6 +108,6 @@ def fate(error: stripe.StripeError) -> str:
     status = error.http_status
     if status is None or status in _TRY_AGAIN or not 400 <= status < 500:  # noqa: PLR2004  the range of 4xx
         return PENDING
-    if status == 400 and _ALREADY_EXISTS in (error.user_message or ""):  # noqa: PLR2004  see the design page
+    if status == 400 and _ALREADY_EXISTS in (error.user_message or ""):  # noqa: PLR2004  HTTP's own number
         return SENT
     return f"refused({error.code or status})"

@@ -1,6 +1,6 @@
 """What is to be sent for one day: wanted contributions against the ledger. Pure.
 
-Source: design page "stripe", section "The protocol", step 2.
+Source: docs/stripe-protocol.md#the-protocol, step 2.
 """
 
 from collections.abc import Iterable, Mapping

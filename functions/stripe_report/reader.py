@@ -1,7 +1,7 @@
 """What Stripe says: subscriptions, invoices, hourly summaries, reports of refused events.
 
 The one place where Stripe's numbers become ours: a float turns into a `Decimal` through its shortest text,
-cents into dollars, epoch seconds into instants. Source: design page "stripe", "What Stripe does".
+cents into dollars, epoch seconds into instants. Source: docs/stripe-protocol.md#what-stripe-does.
 """
 
 from collections.abc import Iterator

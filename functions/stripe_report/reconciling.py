@@ -1,6 +1,6 @@
 """Comparing a period with Stripe's summaries, hour by hour, and sending again what differs.
 
-Source: design page "stripe", section "Closing a period". The rules are in `metering.core.reconcile`.
+Source: docs/stripe-protocol.md#reconciliation. The rules are in `metering.core.reconcile`.
 """
 
 from collections import defaultdict

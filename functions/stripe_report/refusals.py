@@ -1,7 +1,7 @@
 """Meter events that Stripe refused after it had answered 200.
 
-Source: design page "stripe", section "Closing a period": a report that names the newest number of an hour
-marks it refused. A refused number is tried again by the reconciliation only.
+Source: docs/stripe-protocol.md#closing-a-period: a report that names the newest number of an hour marks it
+refused. A refused number is tried again by the reconciliation only.
 """
 
 from collections import defaultdict

@@ -1,6 +1,6 @@
 """Reporting one customer's unsent days to Stripe.
 
-Source: design page "stripe", section "The protocol". Sending again is safe at any time, because an hour is
+Source: docs/stripe-protocol.md#the-protocol. Sending again is safe at any time, because an hour is
 overwritten and not added to; whatever a crash leaves pending goes out again under the same number.
 """
 

@@ -1,7 +1,7 @@
 """Giving entries to Stripe: into the ledger as pending, then sent, then their fate into the ledger.
 
-Source: design page "stripe", section "The protocol", steps 3 and 4. A crash after any of the three leaves a
-pending number, which goes out again as it is.
+Source: docs/stripe-protocol.md#the-protocol, steps 3 and 4. A crash after any of the three leaves a pending
+number, which goes out again as it is.
 """
 
 from collections.abc import Iterable, Mapping

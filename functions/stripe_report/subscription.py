@@ -1,7 +1,7 @@
 """Keeping a customer's billing periods in step with its Stripe subscription.
 
-Source: design page "billing", section "Periods": a period comes from the subscription's item. Stripe is asked
-for the subscription as it is now, so that it does not matter how late or how often we are told to look.
+Source: docs/billing.md#periods: a period comes from the subscription's item. Stripe is asked for the
+subscription as it is now, so that it does not matter how late or how often we are told to look.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A period's hours as they are now: stored hours, and dirty ones recomputed in memory from their reports.
 
-Source: design page "storage", section "Reading". Markers are read first, so that an hour cleared in between
-is already among the stored ones.
+Source: docs/storage.md#reading. Markers are read first, so that an hour cleared in between is already among
+the stored ones.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,8 @@
 A journal builds revisions of its hours. It may be lost (a new one begins, with another ``state_id``, right
 after it or with an overlap), restored from a copy (it builds revisions again that it built before, with other
 content), or cloned (two twins build under one ``state_id``). Every report that was built is delivered, in any
-order, some more than once. Source: design page "agent", section on forks, and "contract".
+order, some more than once. Source: docs/agent-design.md#fork and
+docs/contract.md#several-journals-of-one-hour.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,7 @@
-"""Closing a period: what waits, what is put right, what is written down (design page "stripe")."""
+"""Closing a period: what waits, what is put right, what is written down.
+
+Source: docs/stripe-protocol.md#closing-a-period.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,6 @@
-"""Reporting to the letter of the protocol: what is sent when, and when a marker goes (design page "stripe").
+"""Reporting to the letter of the protocol: what is sent when, and when a marker goes.
+
+Source: docs/stripe-protocol.md#the-protocol.
 
 A period starts at noon of 10 March 2026, a Tuesday.
 """

@@ -1,6 +1,6 @@
 """The estimate on the page, Stripe's preview and Stripe's final invoice are one, line by line.
 
-For every plan, with and without overrides, and every basis (design page "billing", section "Rating").
+For every plan, with and without overrides, and every basis (docs/billing.md#rating).
 """
 
 from datetime import timedelta

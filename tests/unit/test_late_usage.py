@@ -1,4 +1,4 @@
-"""Late usage: what a final invoice lacks, and its price (design page "billing", section "Late usage")."""
+"""Late usage: what a final invoice lacks, and its price (docs/billing.md#late-usage)."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,7 @@
-"""What is sent for a day: numbers stand for one value for ever (design page "stripe", protocol, step 2)."""
+"""What is sent for a day: numbers stand for one value for ever.
+
+Source: docs/stripe-protocol.md#the-protocol, step 2.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta

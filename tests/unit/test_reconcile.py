@@ -1,4 +1,7 @@
-"""Reconciliation: which hours differ, which are sent again, which are an alarm (design page "stripe")."""
+"""Reconciliation: which hours differ, which are sent again, which are an alarm.
+
+Source: docs/stripe-protocol.md#reconciliation.
+"""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,7 @@
 """HTTP API events and answers (payload format 2.0), and the identity that the authorizer put into them.
 
 The handlers enforce customer, instance, scope and expiry, since one cached answer of the authorizer serves
-every route (design page "contract", section "The API").
+every route (docs/contract.md#the-api).
 """
 
 import base64

@@ -2,7 +2,7 @@
 
 Pure: quantities, forecasts and last reports in, alerts out. Whether an alert was told before is the table's
 business (`metering.tables.alerts`): its key says what it is about, so the same crossing is always the same
-alert. Source: design page "billing", section "Alerts".
+alert. Source: docs/billing.md#alerts.
 
 Invariants, each with a test in ``tests/unit/test_alerts.py``: an unlimited meter never alerts; an alert's id
 depends on neither the moment nor the quantity; nothing is told of a threshold that was not reached.

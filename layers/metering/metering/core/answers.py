@@ -1,7 +1,7 @@
 """The usage API's answers, as pydantic models.
 
-Money is a decimal string with two places, quantities are decimal strings; days are UTC days. Source: design
-page "contract", section "The API".
+Money is a decimal string with two places, quantities are decimal strings; days are UTC days. Source:
+docs/contract.md#the-api.
 """
 
 from datetime import date

@@ -1,7 +1,7 @@
 """Hours become contributions: what each hour adds to a period's billable quantity of a meter.
 
 The billable quantity is *defined* as the sum of the contributions, so that Stripe's total is ours by
-construction. Source: design page "billing", section "Contributions".
+construction. Source: docs/billing.md#contributions.
 
 Invariants, each with a test in ``tests/unit/test_billable.py``: contributions are never negative; the
 contribution of a ``sum`` or ``average`` meter depends on its own hour alone; rounding never bills more than

@@ -1,6 +1,6 @@
 """Meters, plans and prices, read from ``catalog.toml`` and checked when loaded.
 
-Source: design page "billing", sections "Meters" and "Plans".
+Source: docs/billing.md#meters and docs/billing.md#plans.
 """
 
 import tomllib

@@ -1,7 +1,7 @@
 """Conservation: what the reports say is in the hours, in the contributions, in the ledger, on the invoice.
 
 Each check takes two neighbours of that chain and names where they differ; nothing is corrected here. Pure.
-Source: design page "billing", section "Conservation".
+Source: docs/billing.md#conservation.
 """
 
 from collections.abc import Iterable, Mapping

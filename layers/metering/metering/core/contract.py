@@ -1,7 +1,7 @@
 """The report and the API's answers, as both sides of the wire know them.
 
-Source: design page "contract". The models refuse what the contract refuses and name the field; rules that
-need a clock (a window too old or in the future) or a credential are the service's, not the model's.
+Source: docs/contract.md#the-report. The models refuse what the contract refuses and name the field; rules
+that need a clock (a window too old or in the future) or a credential are the service's, not the model's.
 """
 
 import hashlib

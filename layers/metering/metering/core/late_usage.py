@@ -1,8 +1,7 @@
 """Usage that a final invoice does not have: how much, and what it costs. Pure.
 
 Late usage of a meter = sum of its contributions - quantity invoiced - quantity already billed late; its price
-= rate(total) - rate(what was billed). A negative amount is a credit. Source: design page "billing", section
-"Late usage".
+= rate(total) - rate(what was billed). A negative amount is a credit. Source: docs/billing.md#late-usage.
 """
 
 from collections.abc import Iterable, Mapping

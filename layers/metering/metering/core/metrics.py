@@ -1,6 +1,6 @@
 """The registry of metrics: every name that a report may carry and that we understand.
 
-Source: design page "contract", section "The metrics". To add one, add a line here; see docs/adding.md.
+Source: docs/contract.md#metrics. To add one, add a line here; see docs/adding.md.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Billing periods, hours and days, as half-open spans of UTC.
 
-Source: design page "billing", section "Periods".
+Source: docs/billing.md#periods.
 """
 
 import calendar

@@ -1,6 +1,6 @@
 """Quantities become invoice lines: graduated tiers, exact to the end, one rounding a line.
 
-Source: design page "billing", section "Rating".
+Source: docs/billing.md#rating.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """Reconciliation: usage = ledger = Stripe, by hour, and what to do where they differ. Pure.
 
-Source: design page "stripe", section "Closing a period". Stripe's summaries are eventually consistent, so a
-difference counts once the hour's newest number is ten minutes old; it is sent again under the next number,
-and what still differs an hour later is an alarm. From then on it is sent again once an hour.
+Source: docs/stripe-protocol.md#reconciliation. Stripe's summaries are eventually consistent, so a difference
+counts once the hour's newest number is ten minutes old; it is sent again under the next number, and what
+still differs an hour later is an alarm. From then on it is sent again once an hour.
 """
 
 from dataclasses import dataclass

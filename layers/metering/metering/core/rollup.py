@@ -1,7 +1,7 @@
 """Reports of one hour become the hour: what all instances of a customer used in it.
 
-A pure function of the reports; their order and their number of deliveries change nothing. Source: design page
-"contract", section "The report" (several ``state_id``s), and "storage", section "Invariants".
+A pure function of the reports; their order and their number of deliveries change nothing. Source:
+docs/contract.md#several-journals-of-one-hour and docs/storage.md#invariants.
 """
 
 from collections import defaultdict

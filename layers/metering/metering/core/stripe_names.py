@@ -1,7 +1,7 @@
 """The names by which Stripe's objects are found again: meters, prices, meter events.
 
-Pure text, shared by whoever makes the objects (ops) and whoever uses them (stripe_report). Source: design
-page "stripe", sections "The protocol" and "Setting up".
+Pure text, shared by whoever makes the objects (ops) and whoever uses them (stripe_report). Source:
+docs/stripe-protocol.md#the-protocol and docs/stripe-protocol.md#setting-up.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Keys: ``pk`` = customer, ``sk`` = ``alert#<key>`` (``alert#<period>#<meter>#<threshold>``,
 ``alert#silent#<instance>#<last hour>`` and ``alert#back#…`` likewise). Attributes: ``j`` the alert as JSON,
-``s`` its state, ``ttl``. Source: design pages "storage" and "billing", section "Alerts".
+``s`` its state, ``ttl``. Source: docs/storage.md#tables and docs/billing.md#alerts.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Keys in the Customers table: ``pk`` = ``closing#<shard>``, ``sk`` = ``<when>#<customer>#<period start>``, so
 that what is due is one query of what has come, however many periods are still open. An item is a hint:
-looking twice does no harm, and one whose period is final is removed. Source: design page "stripe", section
-"Closing a period"; decision 0008.
+looking twice does no harm, and one whose period is final is removed. Source:
+docs/stripe-protocol.md#closing-a-period; docs/decisions/0008-a-calendar-of-closings.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Hours as they are stored beside hours as their reports make them now, streamed.
 
-Shared by whoever compares the two: the daily sweep and ``ops replay``. Source: design page "storage", section
-"Invariants".
+Shared by whoever compares the two: the daily sweep and ``ops replay``. Source: docs/storage.md#invariants.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Keys: ``pk`` = customer, ``sk`` = hour. Attributes: ``n`` = ``computed_from``, ``b`` the hour,
 packed, ``ttl``.
-Source: design page "storage", section "Recomputing an hour".
+Source: docs/storage.md#recomputing-an-hour.
 """
 
 from __future__ import annotations

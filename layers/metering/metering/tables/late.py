@@ -2,7 +2,7 @@
 
 Keys: ``pk`` = customer, ``sk`` = ``late#<period start>#<n>``; ``j`` holds the record as JSON. An item is the
 intent, written before anything is asked of Stripe, and found again there by its id in the invoice item's
-metadata. Source: design page "billing", section "Late usage".
+metadata. Source: docs/billing.md#late-usage.
 """
 
 from __future__ import annotations

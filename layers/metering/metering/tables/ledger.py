@@ -1,7 +1,7 @@
 """The Ledger table: what was sent to Stripe, for every customer, day, meter and hour.
 
 Keys: ``pk`` = customer, ``sk`` = UTC date. Attributes: ``n`` the item's version, ``b`` its entries, packed.
-Source: design page "stripe", section "The protocol".
+Source: docs/stripe-protocol.md#the-protocol.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Two kinds, each over 16 shards: ``dirty`` (customer, hour) is to be recomputed; ``unsent`` (customer, date) is
 to be reported to Stripe. A marker carries ``touched``, a fresh id with every change; a worker deletes it only
-if nothing touched it meanwhile. Source: design page "storage".
+if nothing touched it meanwhile. Source: docs/storage.md#tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How table items pack values: canonical JSON, deflated with a dictionary of the names we expect.
 
-A report of every source must fit in one write unit (1,024 bytes with its keys; design page "storage"). The
+A report of every source must fit in one write unit (1,024 bytes with its keys; docs/storage.md#packing). The
 first byte says which dictionary was used: a dictionary is never changed once items were written with it, a
 better one gets the next number.
 """

@@ -2,7 +2,7 @@
 
 Keys: ``pk`` = customer, ``sk`` = ``<hour>#<instance>#<state_id>``. Attributes: ``n`` the revision, ``d`` the
 digest of the report's canonical JSON, ``b`` the report itself, packed, ``ttl`` its end in epoch seconds.
-Source: design page "storage", section "Writing a report".
+Source: docs/storage.md#writing-a-report.
 """
 
 from __future__ import annotations
