@@ -142,14 +142,14 @@ class Heavy:
             prepare=self._forget_silences,
         )
 
-    def _recompute(self, customer: str, hour: datetime) -> None:
-        recompute(customer, hour, NOW, self.tables, self.alerts.catalog)
+    def _recompute(self, customer_id: str, hour: datetime) -> None:
+        recompute(customer_id, hour, NOW, self.tables, self.alerts.catalog)
 
-    def _bare(self, customer: str, hour: datetime) -> None:
+    def _bare(self, customer_id: str, hour: datetime) -> None:
         """The five calls of a recomputation."""
-        key: Any = {"pk": {"S": customer}, "sk": {"S": f"{hour}"}}
+        key: Any = {"pk": {"S": customer_id}, "sk": {"S": f"{hour}"}}
         self.client.get_item(TableName="scratch", Key=key, ConsistentRead=True)
-        self._read("reports", customer, f"{hour:%Y-%m-%dT%H}")
+        self._read("reports", customer_id, f"{hour:%Y-%m-%dT%H}")
         self.client.put_item(TableName="scratch", Item=key)
         self.client.put_item(TableName="scratch", Item=key)
         self.client.delete_item(TableName="scratch", Key=key)
@@ -174,9 +174,9 @@ class Heavy:
                 ExpressionAttributeValues={":sent": {"S": "sent"}},
             )
 
-    def _read(self, table: str, customer: str, prefix: str) -> None:
-        read = self._table(table).items_with_prefix(customer, prefix) if prefix else None
-        for _ in read or self._table(table).query("pk = :pk", pk=customer):
+    def _read(self, table: str, customer_id: str, prefix: str) -> None:
+        read = self._table(table).items_with_prefix(customer_id, prefix) if prefix else None
+        for _ in read or self._table(table).query("pk = :pk", pk=customer_id):
             pass
 
     def _table(self, name: str) -> TableAccess:
@@ -203,12 +203,12 @@ def each(action: Callable[[datetime], None], hours: Iterable[datetime]) -> None:
         action(hour)
 
 
-def full_report(customer: str, instance: str, hour: datetime) -> Report:
+def full_report(customer_id: str, instance: str, hour: datetime) -> Report:
     """Return a report of every source and every metric."""
     return Report.model_validate(
         {
             "schema_version": 1,
-            "customer_id": customer,
+            "customer_id": customer_id,
             "instance_id": instance,
             "window_start": hour,
             "state_id": f"0192f3a1-{instance}",

@@ -174,7 +174,7 @@ class Life:
         self._open_period(now - DAY)
         self._open_period(now)
         for marker in list(self.markers.dirty(shard_of(self.customer.customer_id))):
-            recompute(marker.customer, marker.hour, now, self.tables, self.catalog)
+            recompute(marker.customer_id, marker.hour, now, self.tables, self.catalog)
             self.figures.recomputed += 1
         gateway: Any = self.stripe
         desk = Desk(self.tables, gateway, self.catalog)
@@ -242,16 +242,16 @@ class Life:
         if found:
             raise NotConservedError(f"{customer} at {now}: {found[:5]}")
 
-    def _check_stripe(self, customer: str, now: datetime) -> None:
+    def _check_stripe(self, customer_id: str, now: datetime) -> None:
         """Each closed period: what Stripe kept and what was billed late are all its contributions."""
-        for billing in self.customers.periods(customer):
+        for billing in self.customers.periods(customer_id):
             if billing.state is not PeriodState.FINALISED or billing.end < now - STILL_MOVES:
                 continue
-            late = self.tables.late.of_period(customer, billing.start)
+            late = self.tables.late.of_period(customer_id, billing.start)
             for meter, contributed in self._usage(billing).contributions.items():
                 billed = sum((item.quantity for item in late if item.meter == meter), Decimal(0))
                 if quantity(contributed) != billing.invoiced[meter] + billed:
-                    raise NotConservedError(f"{customer} at {now}: {meter} of the period {billing.start}")
+                    raise NotConservedError(f"{customer_id} at {now}: {meter} of the period {billing.start}")
 
     def _bill_late(self, now: datetime) -> None:
         customer = self.customer.customer_id

@@ -130,6 +130,7 @@ class Aggregate:
 
 def build(settings: AggregateSettings, tables: Tables, clients: Clients) -> Aggregate:
     """Put aggregate together."""
+    tables.load("customers", "reports", "markers", "hours", "ledger", "alerts", "late")
     publisher = Publisher(clients, settings.alert_bus, settings.operator_topic_arn, settings.alert_sender)
     catalog = builtin_catalog()
     return Aggregate(

@@ -89,17 +89,17 @@ def _periods(account: Account, now: datetime) -> tuple[BillingPeriod, ...]:
     return (last, present) if last else (present,)
 
 
-def _hour(customer: str, pair: HourPair, tables: Tables) -> list[Difference]:
+def _hour(customer_id: str, pair: HourPair, tables: Tables) -> list[Difference]:
     """Return how an hour differs from its reports, unless it is to be recomputed anyway."""
     if not hour_differences(pair.recomputed, pair.stored):
         return []
-    if tables.markers.dirty_hour(customer, pair.hour) is not None:
+    if tables.markers.dirty_hour(customer_id, pair.hour) is not None:
         return []
-    stored = next(tables.hours.between(customer, pair.hour, pair.hour + HOUR), None)
-    recomputed = rollup(pair.hour, tables.reports.of_hour(customer, pair.hour))
+    stored = next(tables.hours.between(customer_id, pair.hour, pair.hour + HOUR), None)
+    recomputed = rollup(pair.hour, tables.reports.of_hour(customer_id, pair.hour))
     found = hour_differences(recomputed, stored)
     if found:
-        tables.markers.touch_dirty(customer, pair.hour)
+        tables.markers.touch_dirty(customer_id, pair.hour)
     return found
 
 

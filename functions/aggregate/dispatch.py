@@ -25,4 +25,4 @@ def due_hours(markers: Markers, now: datetime, *, include_open: bool) -> Iterato
         turn = include_open or (now.minute + shard) % OPEN_HOUR_EVERY_MINUTES == 0
         for marker in markers.dirty(shard):
             if turn or marker.hour + HOUR <= now:
-                yield Recompute(customer_id=marker.customer, hour=marker.hour, touched=marker.touched)
+                yield Recompute(customer_id=marker.customer_id, hour=marker.hour, touched=marker.touched)

@@ -19,7 +19,7 @@ type Evaluation = Callable[[str, datetime, datetime], object]
 
 
 def recompute(
-    customer: str,
+    customer_id: str,
     hour: datetime,
     now: datetime,
     tables: Tables,
@@ -30,39 +30,39 @@ def recompute(
 
     ``evaluate`` raises the alerts that the hour brings (step 5); whatever it meets, the hour is settled.
     """
-    marker = tables.markers.dirty_hour(customer, hour)
+    marker = tables.markers.dirty_hour(customer_id, hour)
     if marker is None:
         return None
-    computed = rollup(hour, tables.reports.of_hour(customer, hour))
+    computed = rollup(hour, tables.reports.of_hour(customer_id, hour))
     if computed.instances:
-        tables.hours.put(customer, computed)
-        for day in _days_to_send(customer, hour, now, tables.customers, catalog):
-            tables.markers.touch_unsent(customer, day)
+        tables.hours.put(customer_id, computed)
+        for day in _days_to_send(customer_id, hour, now, tables.customers, catalog):
+            tables.markers.touch_unsent(customer_id, day)
         if evaluate is not None:
-            _evaluate(evaluate, customer, hour, now)
+            _evaluate(evaluate, customer_id, hour, now)
     tables.markers.clear_dirty(marker)
     return computed
 
 
-def _evaluate(evaluate: Evaluation, customer: str, hour: datetime, now: datetime) -> None:
+def _evaluate(evaluate: Evaluation, customer_id: str, hour: datetime, now: datetime) -> None:
     try:
-        evaluate(customer, hour, now)
+        evaluate(customer_id, hour, now)
     except Exception:  # noqa: BLE001  step 6 must follow, whatever happened
         # Usage must never wait for a message about it. The hourly sweep evaluates again, and an alarm watches
         # this count.
         count("alerts_failed")
-        logger.exception("alerts were not evaluated", extra={"customer_id": customer, "hour": f"{hour}"})
+        logger.exception("alerts were not evaluated", extra={"customer_id": customer_id, "hour": f"{hour}"})
 
 
 def _days_to_send(
-    customer: str, hour: datetime, now: datetime, customers: Customers, catalog: Catalog
+    customer_id: str, hour: datetime, now: datetime, customers: Customers, catalog: Catalog
 ) -> Iterator[date]:
     """Yield the hour's day, and every later day of the period whose contributions the hour may change."""
     day = day_of(hour)
     yield day
     if not catalog.needs_whole_period:
         return
-    account = customers.account(customer)
+    account = customers.account(customer_id)
     period = account.period_at(hour) if account else None
     last = day_of(now) if period is None else min(day_of(now), day_of(period.span.end_hour - HOUR))
     while (day := day + DAY) <= last:

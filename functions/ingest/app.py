@@ -52,6 +52,7 @@ class Ingest:
 
 def build(settings: IngestSettings, tables: Tables, _clients: Clients) -> Ingest:
     """Put ingest together."""
+    tables.load("reports", "markers")
     return Ingest(tables, settings.report_every_seconds)
 
 

@@ -101,6 +101,7 @@ class StripeReport:
 
 def build(settings: StripeReportSettings, tables: Tables, clients: Clients) -> StripeReport:
     """Put stripe_report together."""
+    tables.load("customers", "markers", "hours", "ledger", "closings")
     return StripeReport(
         tables=tables,
         queue=Queue(clients, settings.stripe_queue_url),

@@ -10,23 +10,23 @@ from metering.tables.closings import Closings
 from metering.tables.customers import Customers
 from metering.tables.markers import Markers
 from metering.tables.shards import SHARDS
-from stripe_report.messages import Close, Reconcile, Report
+from stripe_report.messages import Close, Reconcile, SendUnsent
 
 
-def due_customers(markers: Markers, *, include_open: bool) -> Iterator[Report]:
+def due_customers(markers: Markers, *, include_open: bool) -> Iterator[SendUnsent]:
     """Yield the work for every customer with an unsent day; nothing marked, nothing done.
 
     ``include_open`` asks for hours that are not over or not settled as well.
     """
     for shard in range(SHARDS):
-        for customer in dict.fromkeys(marker.customer for marker in markers.unsent(shard)):
-            yield Report(customer_id=customer, include_open=include_open)
+        for customer in dict.fromkeys(marker.customer_id for marker in markers.unsent(shard)):
+            yield SendUnsent(customer_id=customer, include_open=include_open)
 
 
 def due_closings(closings: Closings, now: datetime) -> Iterator[Close]:
     """Yield the work for every period that is to be looked at now."""
     for closing in closings.due(now):
-        yield Close(customer_id=closing.customer, period_start=closing.period_start, at=closing.at)
+        yield Close(customer_id=closing.customer_id, period_start=closing.period_start, at=closing.at)
 
 
 def whole_fleet(customers: Customers) -> Iterator[Reconcile]:

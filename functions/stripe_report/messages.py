@@ -29,10 +29,10 @@ class _OfCustomer(Message):
         return self.trigger
 
 
-class Report(_OfCustomer):
+class SendUnsent(_OfCustomer):
     """Send what is unsent; ``include_open`` sends hours that are not over or not settled as well."""
 
-    work: Literal["report"] = "report"
+    work: Literal["send_unsent"] = "send_unsent"
     include_open: bool = False
 
 
@@ -78,11 +78,11 @@ class MarkRefused(_OfCustomer):
     refused: tuple[RefusedNumber, ...]
 
 
-type Work = Report | Close | CloseEnded | Reconcile | Refresh | MarkRefused
+type Work = SendUnsent | Close | CloseEnded | Reconcile | Refresh | MarkRefused
 
 
 class Dispatch(Message):
-    """Find unsent days; ``include_open`` as in `Report` (such hours are overwritten later)."""
+    """Find unsent days; ``include_open`` as in `SendUnsent` (such hours are overwritten later)."""
 
     task: Literal["dispatch"] = "dispatch"
     include_open: bool = False

@@ -93,7 +93,7 @@ def _report_day(
     all_hours = list(day_hours(marker.day))
     of_period = _periods(account, all_hours)
     stored = _stored_hours(desk, marker, of_period)
-    day = desk.tables.ledger.day(marker.customer, marker.day)
+    day = desk.tables.ledger.day(marker.customer_id, marker.day)
 
     settled = settled_hours(all_hours, stored, account, now)
     wanted: dict[Key, Wanted] = {}
@@ -132,4 +132,4 @@ def _stored_hours(
     if desk.catalog.needs_whole_period:
         spans = [billing.span for billing, _ in of_period if billing.state is not PeriodState.FINALISED]
         start = min([start, *(span.first_hour for span in spans)])
-    return list(desk.tables.hours.between(marker.customer, start, end))
+    return list(desk.tables.hours.between(marker.customer_id, start, end))

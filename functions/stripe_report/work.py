@@ -26,7 +26,7 @@ from stripe_report.messages import (
     Reconcile,
     Refresh,
     RefusedNumber,
-    Report,
+    SendUnsent,
     Work,
 )
 from stripe_report.reconciling import Reconciliation, reconcile_period
@@ -65,7 +65,7 @@ class Writer:
 
     def _work(self, work: Work, now: datetime) -> None:
         match work:
-            case Report(customer_id=customer_id, include_open=include_open):
+            case SendUnsent(customer_id=customer_id, include_open=include_open):
                 self.report(customer_id, now, include_open=include_open)
             case Close(customer_id=customer_id, period_start=start, at=at):
                 self.close(Closing(customer_id, start, at), now)
@@ -91,7 +91,7 @@ class Writer:
 
     def close(self, closing: Closing, now: datetime) -> None:
         """Look at a period as the calendar asks, and enter when to look again."""
-        again = self._look(closing.customer, closing.period_start, now).again
+        again = self._look(closing.customer_id, closing.period_start, now).again
         if again is None:
             self._tables.closings.remove(closing)
         else:

@@ -7,7 +7,7 @@ from metering.core.accounts import BillingPeriod
 from metering.core.alerts import Alert
 
 
-def alerts_of(told: Iterable[Alert], billing: BillingPeriod) -> list[answers.Alert]:
+def alerts_of(told: Iterable[Alert], billing: BillingPeriod) -> list[answers.ToldAlert]:
     """Return the alerts of a period, newest first: those about it, and the silences that fell into it."""
     ours = [
         alert
@@ -15,7 +15,7 @@ def alerts_of(told: Iterable[Alert], billing: BillingPeriod) -> list[answers.Ale
         if alert.period == billing.start or (alert.period is None and billing.start <= alert.at < billing.end)
     ]
     return [
-        answers.Alert(
+        answers.ToldAlert(
             id=alert.alert_id,
             kind=alert.kind,
             meter=alert.meter,

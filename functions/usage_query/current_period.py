@@ -10,13 +10,13 @@ from decimal import Decimal
 
 from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import (
-    Alert,
     CurrentPeriod,
     EstimatedInvoice,
     InstanceState,
     InvoiceLine,
     MeterUsage,
     PeriodSpan,
+    ToldAlert,
 )
 from metering.core.catalog import Meter, Price
 from metering.core.contract import Report
@@ -43,7 +43,7 @@ class Standing:
     customer_id: str
     as_of: datetime
     instances: Sequence[InstanceState] = ()
-    alerts: Sequence[Alert] = ()
+    alerts: Sequence[ToldAlert] = ()
 
 
 def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> CurrentPeriod:

@@ -32,14 +32,14 @@ class LiveUsage:
 
 
 def live_usage(
-    customer: str, billing: BillingPeriod, now: datetime, tables: Tables, catalog: Catalog
+    customer_id: str, billing: BillingPeriod, now: datetime, tables: Tables, catalog: Catalog
 ) -> LiveUsage:
     """Read a period so that it is never behind what was accepted before the call."""
     span = billing.span
-    dirty = [marker.hour for marker in tables.markers.dirty_of(customer) if span.has_hour(marker.hour)]
-    found = {hour.start: hour for hour in tables.hours.of_period(customer, span)}
+    dirty = [marker.hour for marker in tables.markers.dirty_of(customer_id) if span.has_hour(marker.hour)]
+    found = {hour.start: hour for hour in tables.hours.of_period(customer_id, span)}
     for start in dirty[:MOST_RECOMPUTED]:
-        recomputed = rollup(start, tables.reports.of_hour(customer, start))
+        recomputed = rollup(start, tables.reports.of_hour(customer_id, start))
         if recomputed.instances:
             found[start] = recomputed
     as_of = dirty[MOST_RECOMPUTED] if len(dirty) > MOST_RECOMPUTED else now
@@ -48,18 +48,18 @@ def live_usage(
 
 
 def newest_reports(
-    customer: str, instances: Iterable[str], now: datetime, recent: timedelta, reports: Reports
+    customer_id: str, instances: Iterable[str], now: datetime, recent: timedelta, reports: Reports
 ) -> list[Report]:
     """Return the reports of the last hours, and of an instance without one the last it sent in a month.
 
     ``recent`` is how far back an instance that reports is expected to be found.
     """
     start = hour_of(now) - recent
-    found = list(reports.between(customer, start, now + HOUR))
+    found = list(reports.between(customer_id, start, now + HOUR))
     missing = set(instances) - {report.instance_id for report in found}
     if missing:
-        last = reports.last_hours(customer, start - LOOKED_BACK, start)
+        last = reports.last_hours(customer_id, start - LOOKED_BACK, start)
         for instance in sorted(missing & last.keys()):
-            of_hour = reports.of_hour(customer, last[instance])
+            of_hour = reports.of_hour(customer_id, last[instance])
             found += [report for report in of_hour if report.instance_id == instance]
     return found

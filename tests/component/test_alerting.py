@@ -18,7 +18,7 @@ from aggregate.alerts import TOLD_AGAIN_AFTER, AlertRaiser
 from aggregate.recompute import recompute
 from metering.aws.clients import RETRIES
 from metering.core.accounts import BillingPeriod, Customer
-from metering.core.alerts import Alert, Kind
+from metering.core.alerts import Alert, AlertKind
 from metering.core.catalog import Override, Price, builtin_catalog
 from metering.core.instances import Instance, secret_digest
 from metering.core.periods import DAY, HOUR
@@ -190,7 +190,7 @@ def test_more_alerts_than_one_call_takes(world: World) -> None:
     alerts = [
         Alert(
             customer_id="acme",
-            kind=Kind.SILENT,
+            kind=AlertKind.SILENT,
             instance_id=f"i{number:02}",
             last_hour=HOUR_13,
             message="silent",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metering.core.accounts import Customer
-from metering.core.alerts import Alert, Kind
+from metering.core.alerts import Alert, AlertKind
 from metering.core.instances import Instance
 from metering.core.periods import DAY
 from metering.tables.alerts import Alerts, StoredAlert
@@ -29,7 +29,7 @@ def usage(percent: int, period: datetime = NOVEMBER, customer: str = "acme") -> 
     """Return an alert of a meter."""
     return Alert(
         customer_id=customer,
-        kind=Kind.USAGE,
+        kind=AlertKind.USAGE,
         period=period,
         meter="mqtt_traffic",
         threshold=percent,
@@ -38,7 +38,7 @@ def usage(percent: int, period: datetime = NOVEMBER, customer: str = "acme") -> 
     )
 
 
-def silence(kind: Kind = Kind.SILENT) -> Alert:
+def silence(kind: AlertKind = AlertKind.SILENT) -> Alert:
     """Return an alert of an instance."""
     return Alert(
         customer_id="acme",
@@ -88,13 +88,19 @@ def test_an_expired_alert_stays_gone(alerts: Alerts, client: DynamoDBClient) -> 
 
 def test_alerts_of_a_period(alerts: Alerts) -> None:
     """A period's alerts are found apart from other periods, silences and customers."""
-    for alert in (usage(80), usage(90, DECEMBER), usage(80, customer="acme2"), silence(), silence(Kind.BACK)):
+    for alert in (
+        usage(80),
+        usage(90, DECEMBER),
+        usage(80, customer="acme2"),
+        silence(),
+        silence(AlertKind.BACK),
+    ):
         alerts.put_pending(alert)
     assert [usage(80)] == [row.alert for row in alerts.of_period("acme", NOVEMBER)]
-    assert [usage(80), usage(90, DECEMBER), silence(Kind.BACK), silence()] == [
+    assert [usage(80), usage(90, DECEMBER), silence(AlertKind.BACK), silence()] == [
         row.alert for row in alerts.of("acme")
     ]
-    assert [usage(90, DECEMBER), silence(Kind.BACK), silence()] == [
+    assert [usage(90, DECEMBER), silence(AlertKind.BACK), silence()] == [
         row.alert for row in alerts.since("acme", DECEMBER)
     ]
 

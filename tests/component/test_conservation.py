@@ -84,7 +84,7 @@ class Books:
                 if value
             }
             self.tables.ledger.put(
-                Day(day.customer, day.day, day.version, {**day.entries, **entries}, day.computed_from)
+                Day(day.customer_id, day.day, day.version, {**day.entries, **entries}, day.computed_from)
             )
         for marker in list(self.tables.markers.unsent_of(CUSTOMER.customer_id)):
             self.tables.markers.clear_unsent(marker)
@@ -195,7 +195,7 @@ def test_a_ledger_that_differs_is_named(books: Books, entry: Entry, found: str |
     """What the ledger does not hold as sent is named by meter and hour, with both values."""
     day = books.tables.ledger.day(CUSTOMER.customer_id, LAST.date())
     entries = {**day.entries, ("api_calls", LAST): entry}
-    books.tables.ledger.put(Day(day.customer, day.day, day.version, entries, day.computed_from))
+    books.tables.ledger.put(Day(day.customer_id, day.day, day.version, entries, day.computed_from))
     assert [Difference(Stage.LEDGER, LAST, "api_calls", "420.000000000", found)] == books.differences()
 
 
@@ -203,7 +203,7 @@ def test_a_ledger_of_an_hour_without_usage_is_named(books: Books) -> None:
     """What was sent for an hour that has no usage is found as well."""
     day = books.tables.ledger.day(CUSTOMER.customer_id, LAST.date())
     entries = {**day.entries, ("api_calls", LAST + 9 * HOUR): Entry(1, Decimal(1), "sent")}
-    books.tables.ledger.put(Day(day.customer, day.day, day.version, entries, day.computed_from))
+    books.tables.ledger.put(Day(day.customer_id, day.day, day.version, entries, day.computed_from))
     assert [Difference(Stage.LEDGER, LAST + 9 * HOUR, "api_calls", None, "1")] == books.differences()
 
 
@@ -213,7 +213,7 @@ def test_a_customer_without_stripe_has_no_ledger_to_compare(books: Books, lacks:
     books.tables.customers.replace(CUSTOMER, CUSTOMER.model_copy(update={lacks: None}))
     for day in (LAST.date(), NOW.date()):
         held = books.tables.ledger.day(CUSTOMER.customer_id, day)
-        books.tables.ledger.put(Day(held.customer, held.day, held.version))
+        books.tables.ledger.put(Day(held.customer_id, held.day, held.version))
     assert [] == books.differences()
 
 

@@ -33,7 +33,7 @@ def test_a_dirty_hour(markers: Markers) -> None:
     markers.touch_dirty(ACME, HOUR)
     marker = markers.dirty_hour(ACME, HOUR)
     assert marker is not None
-    assert (ACME, HOUR) == (marker.customer, marker.hour)
+    assert (ACME, HOUR) == (marker.customer_id, marker.hour)
     assert [marker] == list(markers.dirty_of(ACME)) == list(markers.dirty(shard_of(ACME)))
     assert markers.clear_dirty(marker)
     assert markers.dirty_hour(ACME, HOUR) is None
@@ -43,7 +43,7 @@ def test_an_unsent_day(markers: Markers) -> None:
     """A touched day is unsent, is found by its customer and by its shard, and is gone when cleared."""
     markers.touch_unsent(ACME, DAY)
     (marker,) = markers.unsent_of(ACME)
-    assert (ACME, DAY) == (marker.customer, marker.day)
+    assert (ACME, DAY) == (marker.customer_id, marker.day)
     assert [marker] == list(markers.unsent(shard_of(ACME)))
     assert markers.clear_unsent(marker)
     assert [] == list(markers.unsent_of(ACME))
@@ -77,7 +77,7 @@ def test_hours_of_one_customer(markers: Markers) -> None:
         markers.touch_unsent(customer, DAY)
     assert [HOUR, HOUR + 2 * ONE_HOUR] == [marker.hour for marker in markers.dirty_of(ACME)]
     assert 3 == len(list(markers.dirty(shard_of(ACME))))
-    assert [ACME] == [marker.customer for marker in markers.unsent_of(ACME)]
+    assert [ACME] == [marker.customer_id for marker in markers.unsent_of(ACME)]
 
 
 def test_kinds_do_not_mix(markers: Markers) -> None:

@@ -104,7 +104,7 @@ def function() -> Iterator[Function]:
         yield made
 
 
-REPORT = {"work": "report", "customer_id": "acme", "include_open": True}
+REPORT = {"work": "send_unsent", "customer_id": "acme", "include_open": True}
 
 
 def asked(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:

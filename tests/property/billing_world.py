@@ -69,7 +69,7 @@ class World:
         """Recompute what is still dirty: the schedule's next run, undisturbed."""
         for shard in range(SHARDS):
             for marker in list(self.tables.markers.dirty(shard)):
-                recompute(marker.customer, marker.hour, NOW, self.tables, self.catalog)
+                recompute(marker.customer_id, marker.hour, NOW, self.tables, self.catalog)
         self.watch()
 
     def state(self) -> list[tuple[str, dict[str, Any]]]:

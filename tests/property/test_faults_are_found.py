@@ -51,7 +51,7 @@ def cleared_though_touched(patch: pytest.MonkeyPatch) -> None:
     """A worker deletes a marker that a later report touched."""
 
     def clear(self: Markers, marker: DirtyHour) -> bool:
-        present = self.dirty_hour(marker.customer, marker.hour)
+        present = self.dirty_hour(marker.customer_id, marker.hour)
         return present is not None and honest(self, present)
 
     honest = Markers.clear_dirty

@@ -8,7 +8,7 @@ import pytest
 from metering.core.accounts import BillingPeriod, Customer
 from metering.core.alerts import (
     Alert,
-    Kind,
+    AlertKind,
     LastReport,
     has_limits,
     may_be_silent,
@@ -137,7 +137,7 @@ def test_forecast() -> None:
 
 def test_forecast_of_what_happened() -> None:
     """Once the allowance is used, the forecast has nothing more to tell."""
-    assert Kind.FORECAST not in {a.kind for a in told({"mqtt_traffic": "10"}, {"mqtt_traffic": "30"})}
+    assert AlertKind.FORECAST not in {a.kind for a in told({"mqtt_traffic": "10"}, {"mqtt_traffic": "30"})}
 
 
 def test_budget() -> None:
@@ -154,13 +154,13 @@ def test_budget_forecast() -> None:
     """A forecast of the invoice that reaches the budget is told, but only when every meter has one."""
     forecasts = dict.fromkeys(CATALOG.meters, "1") | {"mqtt_traffic": "40"}
     (alert,) = [a for a in told({}, forecasts, budget="32.00", thresholds=()) if a.meter is None]
-    assert (Kind.BUDGET_FORECAST, "acme#2026-11-01T00:00:00Z#_budget#forecast") == (
+    assert (AlertKind.BUDGET_FORECAST, "acme#2026-11-01T00:00:00Z#_budget#forecast") == (
         alert.kind,
         alert.alert_id,
     )
     assert "$32.00 by 1 December 2026, 00:00 UTC" in alert.message
     del forecasts["devices"]
-    assert [] == [a for a in told({}, forecasts, budget="32.00") if a.kind is Kind.BUDGET_FORECAST]
+    assert [] == [a for a in told({}, forecasts, budget="32.00") if a.kind is AlertKind.BUDGET_FORECAST]
 
 
 def test_stable_ids() -> None:
@@ -215,7 +215,7 @@ def last(hours_ago: int, until: timedelta = HOUR) -> LastReport:
 def test_silence(newest: LastReport, silent: bool) -> None:  # noqa: FBT001  a table's column
     """An instance is silent when its newest report covers nothing of the last three hours."""
     alerts = silence_alerts("acme", ["default"], {"default": newest}, {}, NOW)
-    assert ([Kind.SILENT] if silent else []) == [alert.kind for alert in alerts]
+    assert ([AlertKind.SILENT] if silent else []) == [alert.kind for alert in alerts]
     assert not silent or may_be_silent(newest.hour, NOW)
 
 

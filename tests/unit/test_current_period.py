@@ -8,7 +8,8 @@ import pytest
 
 from metering.core.accounts import BillingPeriod
 from metering.core.answers import CurrentPeriod, InstanceState
-from metering.core.catalog import builtin_catalog, parse_override
+from metering.core.basis import Basis
+from metering.core.catalog import Meter, Price, builtin_catalog, parse_override
 from metering.core.periods import DAY, HOUR
 from metering.core.rollup import Hour, Level
 from metering.core.usage import PeriodUsage
@@ -192,3 +193,44 @@ def test_silent_instances() -> None:
         InstanceState(id="never", last_report_at=None, silent=False),
         InstanceState(id="old", last_report_at=now - 3 * HOUR - timedelta(seconds=1), silent=True),
     ] == instance_states(["never", "both"], recent, now)
+
+
+def test_a_sixth_meter_shows_everywhere() -> None:
+    """A meter that the catalogue adds is among the meters, the days and the lines, without code of its own."""
+    builtin = builtin_catalog()
+    points = Meter(label="Points", metrics=("influxdb_points",), unit="point", unit_size=1, basis=Basis.SUM)
+    price = Price(included=Decimal(10), overage=Decimal("0.5"))
+    starter = builtin.plans["starter@1"]
+    six = builtin.model_copy(
+        update={
+            "meters": builtin.meters | {"points": points},
+            "plans": {"starter@1": starter.model_copy(update={"meters": starter.meters | {"points": price}})},
+        }
+    )
+    usage = PeriodUsage(STARTER, [used(influxdb_points=12)], six)
+    given = current_period(usage, Standing("acme", as_of=HALF), HALF).model_dump(mode="json")
+    assert ("12", "10", "2", "1.00") == tuple(
+        given["meters"][-1][name] for name in ("billable", "included", "overage", "overage_amount")
+    )
+    assert ["12", "0"] == [day["meters"]["points"] for day in given["daily_breakdown"]][:2]
+    assert {"name": "points", "label": "Points", "quantity": "12", "amount": "1.00"} == given[
+        "estimated_invoice"
+    ]["lines"][-1]
+
+
+def test_a_catalogue_without_the_original_s_meters() -> None:
+    """A meter of the original's that the catalogue lacks shows as nothing used, without a limit."""
+    builtin = builtin_catalog()
+    starter = builtin.plans["starter@1"]
+    one = builtin.model_copy(
+        update={
+            "meters": {"storage": builtin.meters["storage"]},
+            "plans": {
+                "starter@1": starter.model_copy(update={"meters": {"storage": starter.meters["storage"]}})
+            },
+        }
+    )
+    usage = PeriodUsage(STARTER, [used(http_requests=5000)], one)
+    given = current_period(usage, Standing("acme", as_of=HALF), HALF).model_dump(mode="json")
+    assert ("0", None) == (given["api_calls"], given["plan_limits"]["api_calls"])
+    assert None is given["daily_breakdown"][0]["api_calls"]

@@ -1,6 +1,6 @@
 """The registry holds the contract's metrics, each with its kind and unit."""
 
-from metering.core.metrics import COUNTERS, GAUGES, METRICS, REGISTRY, Kind
+from metering.core.metrics import COUNTERS, GAUGES, METRICS, REGISTRY, MetricKind
 
 CONTRACT_COUNTERS = """
 mqtt_messages_published mqtt_messages_received mqtt_bytes_sent mqtt_bytes_received mqtt_payload_bytes_sent
@@ -38,7 +38,7 @@ def test_kinds_part_the_registry() -> None:
     """Every metric is a counter or a gauge, never both."""
     assert REGISTRY.keys() == COUNTERS | GAUGES
     assert set() == COUNTERS & GAUGES
-    assert all((metric.kind is Kind.COUNTER) == (metric.name in COUNTERS) for metric in METRICS)
+    assert all((metric.kind is MetricKind.COUNTER) == (metric.name in COUNTERS) for metric in METRICS)
 
 
 def test_sizes_are_in_bytes() -> None:

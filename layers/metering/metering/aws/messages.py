@@ -1,7 +1,7 @@
 """Work and tasks as types: one frozen model a kind, told apart by one field (``work``, ``task``).
 
-A function's ``messages.py`` lists its kinds; a batch is then ``match read(body): case Recompute(): …``. What no
-model takes is refused. Times are instants in the models and text only on the wire.
+A function's ``messages.py`` lists its kinds; a batch is then ``match read(body): case Recompute(): …``. What
+no model takes is refused. Times are instants in the models and text only on the wire.
 """
 
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ _BATCH = 10
 """The most messages that SQS takes in one call."""
 
 
-class Work(Protocol):
+class Queued(Protocol):
     """One unit of work: what is to be done, the group in whose order, and its deduplication id."""
 
     @property
@@ -44,7 +44,7 @@ class Queue:
     clients: Clients
     url: str
 
-    def send(self, work: Iterable[Work]) -> int:
+    def send(self, work: Iterable[Queued]) -> int:
         """Send work in batches; return how many messages were sent.
 
         Raises
@@ -62,7 +62,7 @@ class Queue:
         return sent
 
 
-def _entries(batch: tuple[Work, ...]) -> Iterator[Any]:
+def _entries(batch: tuple[Queued, ...]) -> Iterator[Any]:
     for number, work in enumerate(batch):
         yield {
             "Id": str(number),

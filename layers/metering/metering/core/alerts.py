@@ -32,7 +32,7 @@ _BUDGET = "_budget"
 """In a key, the place of the meter; no meter's name begins so."""
 
 
-class Kind(StrEnum):
+class AlertKind(StrEnum):
     """What an alert is about."""
 
     USAGE = "usage"
@@ -61,7 +61,7 @@ class Alert(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     customer_id: Id
-    kind: Kind
+    kind: AlertKind
     period: Instant | None = None
     meter: MeterName | None = None
     threshold: int | None = None
@@ -77,10 +77,10 @@ class Alert(BaseModel):
             assert self.last_hour is not None
             return f"{self.kind}#{self.instance_id}#{format_instant(self.last_hour)}"
         match self.kind:
-            case Kind.USAGE | Kind.BUDGET:
+            case AlertKind.USAGE | AlertKind.BUDGET:
                 threshold = f"{self.threshold}"
-            case Kind.BUDGET_FORECAST:
-                threshold = Kind.FORECAST
+            case AlertKind.BUDGET_FORECAST:
+                threshold = AlertKind.FORECAST
             case _:
                 threshold = self.kind
         return f"{format_instant(self.period)}#{self.meter or _BUDGET}#{threshold}"
@@ -159,7 +159,7 @@ def usage_alerts(customer: Customer, usage: PeriodUsage, now: datetime) -> list[
 
 
 def silence_alerts(
-    customer: str,
+    customer_id: str,
     instances: Iterable[str],
     newest: Mapping[str, LastReport],
     silences: Mapping[str, datetime],
@@ -191,8 +191,8 @@ def silence_alerts(
         if silent and known is None:
             alerts.append(
                 Alert(
-                    customer_id=customer,
-                    kind=Kind.SILENT,
+                    customer_id=customer_id,
+                    kind=AlertKind.SILENT,
                     instance_id=instance,
                     last_hour=last.hour,
                     message=alert_texts.silent(instance, last.until),
@@ -202,8 +202,8 @@ def silence_alerts(
         elif not silent and known is not None:
             alerts.append(
                 Alert(
-                    customer_id=customer,
-                    kind=Kind.BACK,
+                    customer_id=customer_id,
+                    kind=AlertKind.BACK,
                     instance_id=instance,
                     last_hour=known,
                     message=alert_texts.back(instance, known),
@@ -228,7 +228,7 @@ def open_silences(told: Iterable[Alert]) -> dict[str, datetime]:
     for alert in told:
         if alert.instance_id is None or alert.last_hour is None:
             continue
-        if alert.kind is Kind.SILENT:
+        if alert.kind is AlertKind.SILENT:
             begun[alert.instance_id] = max(begun.get(alert.instance_id, alert.last_hour), alert.last_hour)
         else:
             over.setdefault(alert.instance_id, set()).add(alert.last_hour)
@@ -237,29 +237,29 @@ def open_silences(told: Iterable[Alert]) -> dict[str, datetime]:
 
 def _of_meter(
     meter: Meter, price: Price, standing: _Standing, percentages: Iterable[int], context: alert_texts.Context
-) -> Iterator[tuple[Kind, int | None, str]]:
+) -> Iterator[tuple[AlertKind, int | None, str]]:
     included, units, projected = price.included, standing.used, standing.forecast
     if included is None or price.overage is None:
         return
     # Of nothing included there is no share; the first unit is told as overage.
     for percent in _reached(units, included, percentages) if included else ():
-        yield Kind.USAGE, percent, alert_texts.usage(meter, units, included, percent, context)
+        yield AlertKind.USAGE, percent, alert_texts.usage(meter, units, included, percent, context)
     if units > included:
-        yield Kind.OVERAGE, None, alert_texts.overage(meter, included, price.overage, context)
+        yield AlertKind.OVERAGE, None, alert_texts.overage(meter, included, price.overage, context)
     if projected is not None and units < included <= projected:
-        yield Kind.FORECAST, PERCENT, alert_texts.forecast(meter, projected, included, context)
+        yield AlertKind.FORECAST, PERCENT, alert_texts.forecast(meter, projected, included, context)
 
 
 def _of_budget(
     customer: Customer, total: Decimal, projected: Decimal | None, context: alert_texts.Context
-) -> Iterator[tuple[Kind, int, str]]:
+) -> Iterator[tuple[AlertKind, int, str]]:
     budget = customer.budget
     if budget is None:
         return
     for percent in _reached(total, budget, customer.thresholds):
-        yield Kind.BUDGET, percent, alert_texts.budget(total, budget, percent, context)
+        yield AlertKind.BUDGET, percent, alert_texts.budget(total, budget, percent, context)
     if projected is not None and total < budget <= projected:
-        yield Kind.BUDGET_FORECAST, PERCENT, alert_texts.budget_forecast(projected, budget, context)
+        yield AlertKind.BUDGET_FORECAST, PERCENT, alert_texts.budget_forecast(projected, budget, context)
 
 
 def _reached(used: Decimal, limit: Decimal, percentages: Iterable[int]) -> list[int]:

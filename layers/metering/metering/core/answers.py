@@ -121,7 +121,7 @@ class Flag(_Answer):
     hours: int
 
 
-class Alert(_Answer):
+class ToldAlert(_Answer):
     """One message about the period, with the id under which it was published.
 
     ``meter`` is None where it is about the invoice or an instance; ``threshold`` is a percentage.
@@ -152,6 +152,6 @@ class CurrentPeriod(_Answer):
     server_time: Instant
     meters: list[MeterUsage]
     estimated_invoice: EstimatedInvoice
-    alerts: list[Alert]
+    alerts: list[ToldAlert]
     instances: list[InstanceState]
     flags: list[Flag]

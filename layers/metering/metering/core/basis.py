@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from metering.core.exact import EXACT
-from metering.core.metrics import Kind
+from metering.core.metrics import MetricKind
 from metering.core.rollup import Hour
 
 
@@ -40,9 +40,9 @@ class Basis(StrEnum):
     """The greatest hour so far."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> MetricKind:
         """The kind of metric this basis is defined on."""
-        return Kind.COUNTER if self is Basis.SUM else Kind.GAUGE
+        return MetricKind.COUNTER if self is Basis.SUM else MetricKind.GAUGE
 
     @property
     def is_level(self) -> bool:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from metering.core.basis import Basis
 from metering.core.contract import field_errors
 from metering.core.exact import Exact
-from metering.core.metrics import COUNTERS, GAUGES, REGISTRY, Kind
+from metering.core.metrics import COUNTERS, GAUGES, REGISTRY, MetricKind
 
 
 class CatalogError(ValueError):
@@ -40,7 +40,7 @@ class Meter(_Entry):
 
     @model_validator(mode="after")
     def _metrics_fit_the_basis(self) -> Self:
-        fitting = COUNTERS if self.basis.kind is Kind.COUNTER else GAUGES
+        fitting = COUNTERS if self.basis.kind is MetricKind.COUNTER else GAUGES
         for name in self.metrics:
             if name not in REGISTRY:
                 raise ValueError(f"metric {name!r} is not in the registry")

@@ -22,7 +22,6 @@ from pydantic import (
 
 from metering.core.metrics import COUNTERS, GAUGES
 
-SCHEMA_VERSION = 1
 MAX_REPORT_BYTES = 64 * 1024
 HOUR = timedelta(hours=1)
 HOUR_SECONDS = 3600

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """How a metric's values of one hour combine."""
 
     COUNTER = "counter"
@@ -21,18 +21,18 @@ class Metric:
     """A metric's name, kind, unit and a text for people."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     unit: str
     text: str
 
 
-def _of(kind: Kind, *rows: tuple[str, str, str]) -> list[Metric]:
+def _of(kind: MetricKind, *rows: tuple[str, str, str]) -> list[Metric]:
     return [Metric(name, kind, unit, text) for name, unit, text in rows]
 
 
 METRICS: tuple[Metric, ...] = (
     *_of(
-        Kind.COUNTER,
+        MetricKind.COUNTER,
         ("mqtt_messages_published", "messages", "messages from the broker to clients"),
         ("mqtt_messages_received", "messages", "messages from clients to the broker"),
         ("mqtt_bytes_sent", "bytes", "network bytes the broker sent, the agent's own subtracted"),
@@ -64,7 +64,7 @@ METRICS: tuple[Metric, ...] = (
         ("compute_uptime_seconds", "seconds", "time the instance was up"),
     ),
     *_of(
-        Kind.GAUGE,
+        MetricKind.GAUGE,
         ("active_devices", "devices", "devices an administrator has switched on"),
         ("total_devices", "devices", "devices known to the instance"),
         ("mqtt_connections", "connections", "clients connected to the broker"),
@@ -79,5 +79,5 @@ METRICS: tuple[Metric, ...] = (
 )
 
 REGISTRY: dict[str, Metric] = {metric.name: metric for metric in METRICS}
-COUNTERS: frozenset[str] = frozenset(m.name for m in METRICS if m.kind is Kind.COUNTER)
-GAUGES: frozenset[str] = frozenset(m.name for m in METRICS if m.kind is Kind.GAUGE)
+COUNTERS: frozenset[str] = frozenset(m.name for m in METRICS if m.kind is MetricKind.COUNTER)
+GAUGES: frozenset[str] = frozenset(m.name for m in METRICS if m.kind is MetricKind.GAUGE)

@@ -66,21 +66,3 @@ def invoice_total(lines: Sequence[Line]) -> Decimal:
 def quantities(contributed: Contributions) -> dict[str, Decimal]:
     """Sum each meter's contributions."""
     return {meter: quantity(by_hour) for meter, by_hour in contributed.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The same usage under two plans: the lines and totals of both, in dollars."""
-
-    present: Sequence[Line]
-    other: Sequence[Line]
-
-    @property
-    def difference(self) -> Decimal:
-        """What the other plan would cost more; negative when it is cheaper."""
-        return invoice_total(self.other) - invoice_total(self.present)
-
-
-def compare(used: Mapping[str, Decimal], present: Terms, other: Terms) -> Comparison:
-    """Price the same quantities under another plan ("this usage on professional would cost ...")."""
-    return Comparison(rate(used, present), rate(used, other))

@@ -49,19 +49,19 @@ class Alerts(TableAccess):
         """Record that an alert was published; one that has expired meanwhile stays gone."""
         self.update_if("attribute_exists(pk)", _key(alert), "SET s = :sent", sent=_SENT)
 
-    def of(self, customer: str) -> Iterator[StoredAlert]:
+    def of(self, customer_id: str) -> Iterator[StoredAlert]:
         """All alerts of a customer, strongly consistent: by period, then returns, then silences."""
-        return map(_stored, self.items_with_prefix(customer, _PREFIX))
+        return map(_stored, self.items_with_prefix(customer_id, _PREFIX))
 
-    def of_period(self, customer: str, start: datetime) -> Iterator[StoredAlert]:
+    def of_period(self, customer_id: str, start: datetime) -> Iterator[StoredAlert]:
         """A period's alerts by its start, strongly consistent, in key order."""
         prefix = f"{_PREFIX}{format_instant(start)}#"
-        return map(_stored, self.items_with_prefix(customer, prefix))
+        return map(_stored, self.items_with_prefix(customer_id, prefix))
 
-    def since(self, customer: str, start: datetime) -> Iterator[StoredAlert]:
+    def since(self, customer_id: str, start: datetime) -> Iterator[StoredAlert]:
         """The alerts of the periods from that start on, and all of silence, in key order."""
         low = f"{_PREFIX}{format_instant(start)}"
-        return map(_stored, self.items_between(customer, low, _LAST))
+        return map(_stored, self.items_between(customer_id, low, _LAST))
 
 
 def _key(alert: Alert) -> Item:

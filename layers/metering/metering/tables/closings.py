@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Closing:
     """A customer's period that is to be looked at, and when."""
 
-    customer: str
+    customer_id: str
     period_start: datetime
     at: datetime
 
@@ -48,7 +48,7 @@ class Closings(TableAccess):
 
     def move(self, closing: Closing, at: datetime) -> None:
         """Look again at another time. A crash in between leaves both entries, never none."""
-        self.put(Closing(closing.customer, closing.period_start, at))
+        self.put(Closing(closing.customer_id, closing.period_start, at))
         if _second(at) != _second(closing.at):
             self.remove(closing)
 
@@ -63,7 +63,9 @@ def _second(instant: datetime) -> str:
 
 def _key(closing: Closing) -> Item:
     start = format_instant(closing.period_start)
-    return key(f"closing#{shard_of(closing.customer)}", f"{_second(closing.at)}#{closing.customer}#{start}")
+    return key(
+        f"closing#{shard_of(closing.customer_id)}", f"{_second(closing.at)}#{closing.customer_id}#{start}"
+    )
 
 
 def _closing(item: Item) -> Closing:

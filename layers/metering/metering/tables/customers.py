@@ -29,9 +29,9 @@ _PROFILE = "profile"
 class Customers(Records):
     """Typed access to the customers' profiles and periods."""
 
-    def customer(self, customer: str) -> Customer | None:
+    def customer(self, customer_id: str) -> Customer | None:
         """A customer's profile, strongly consistent."""
-        item = self.get(customer, _PROFILE)
+        item = self.get(customer_id, _PROFILE)
         return Customer.model_validate_json(item["j"]["S"]) if item else None
 
     def add(self, customer: Customer) -> bool:
@@ -44,20 +44,20 @@ class Customers(Records):
         """Put a profile in place of the one that was read; tell whether that one was still there."""
         return self.replace_record(old.customer_id, _PROFILE, old, new)
 
-    def periods(self, customer: str) -> list[BillingPeriod]:
+    def periods(self, customer_id: str) -> list[BillingPeriod]:
         """A customer's period snapshots, in order, strongly consistent."""
-        items = self.items_with_prefix(customer, "period#")
+        items = self.items_with_prefix(customer_id, "period#")
         return [BillingPeriod.model_validate_json(item["j"]["S"]) for item in items]
 
-    def add_period(self, customer: str, period: BillingPeriod) -> bool:
+    def add_period(self, customer_id: str, period: BillingPeriod) -> bool:
         """Store a period's snapshot unless there is one; tell whether it was new.
 
         It is put on the calendar of closings first: one that is there without its period removes itself.
         """
-        Closings(self.client, self.table).put(Closing(customer, period.start, period.end))
-        return self.add_record(customer, _period(period.start), period)
+        Closings(self.client, self.table).put(Closing(customer_id, period.start, period.end))
+        return self.add_record(customer_id, _period(period.start), period)
 
-    def replace_period(self, customer: str, old: BillingPeriod, new: BillingPeriod) -> bool:
+    def replace_period(self, customer_id: str, old: BillingPeriod, new: BillingPeriod) -> bool:
         """Put a snapshot in place of the one that was read; tell whether that one was still there.
 
         Raises
@@ -66,15 +66,15 @@ class Customers(Records):
             When the old one is finalised: what an invoice billed is written once.
         """
         if old.state is PeriodState.FINALISED or old.start != new.start:
-            raise ValueError(f"the period {old.start} of {customer} is {old.state}; it becomes no other")
-        return self.replace_record(customer, _period(old.start), old, new)
+            raise ValueError(f"the period {old.start} of {customer_id} is {old.state}; it becomes no other")
+        return self.replace_record(customer_id, _period(old.start), old, new)
 
-    def account(self, customer: str) -> Account | None:
+    def account(self, customer_id: str) -> Account | None:
         """Profile, instances and periods in one strongly consistent query."""
         profile: Customer | None = None
         instances: list[Instance] = []
         periods: list[BillingPeriod] = []
-        for item in self.items_between(customer, "instance#", _PROFILE):
+        for item in self.items_between(customer_id, "instance#", _PROFILE):
             sort, json = item["sk"]["S"], item["j"]["S"] if "j" in item else ""
             if sort == _PROFILE:
                 profile = Customer.model_validate_json(json)

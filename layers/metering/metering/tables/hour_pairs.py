@@ -28,15 +28,15 @@ class HourPair:
     reports: int
 
 
-def hour_pairs(customer: str, start: datetime, end: datetime, tables: Tables) -> Iterator[HourPair]:
+def hour_pairs(customer_id: str, start: datetime, end: datetime, tables: Tables) -> Iterator[HourPair]:
     """Yield each hour in ``[start, end)`` that has reports or is stored, in order.
 
     The reports of one hour, and one page of each query, are in memory at a time. The reads of a pair lie
     apart in time: one that differs is to be read again before it counts.
     """
-    stored = tables.hours.between(customer, start, end)
+    stored = tables.hours.between(customer_id, start, end)
     ahead = next(stored, None)
-    by_hour = groupby(tables.reports.between(customer, start, end), key=lambda report: report.window_start)
+    by_hour = groupby(tables.reports.between(customer_id, start, end), key=lambda report: report.window_start)
     for hour, group in by_hour:
         while ahead is not None and ahead.start < hour:
             yield HourPair(ahead.start, Hour(ahead.start), ahead, 0)

@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 class Hours(TableAccess):
     """Typed access to the Hours table."""
 
-    def put(self, customer: str, hour: Hour) -> bool:
+    def put(self, customer_id: str, hour: Hour) -> bool:
         """Store an hour unless one computed from more is there; tell whether it was stored."""
-        return self.put_if(f"{ABSENT} OR n <= :n", _item(customer, hour), n=hour.computed_from).held
+        return self.put_if(f"{ABSENT} OR n <= :n", _item(customer_id, hour), n=hour.computed_from).held
 
-    def between(self, customer: str, start: datetime, end: datetime) -> Iterator[Hour]:
+    def between(self, customer_id: str, start: datetime, end: datetime) -> Iterator[Hour]:
         """The stored hours in ``[start, end)``, in order, strongly consistent."""
         low, high = format_instant(start), format_instant(end)
-        for item in self.items_between(customer, low, high):
+        for item in self.items_between(customer_id, low, high):
             hour = _hour(item)
             if hour.start < end:
                 yield hour
 
-    def of_period(self, customer: str, span: Period) -> list[Hour]:
+    def of_period(self, customer_id: str, span: Period) -> list[Hour]:
         """The stored hours of a billing period, in order."""
-        return list(self.between(customer, span.first_hour, span.end_hour))
+        return list(self.between(customer_id, span.first_hour, span.end_hour))
 
 
-def _item(customer: str, hour: Hour) -> Item:
-    return key(customer, format_instant(hour.start)) | {
+def _item(customer_id: str, hour: Hour) -> Item:
+    return key(customer_id, format_instant(hour.start)) | {
         "n": {"N": str(hour.computed_from)},
         "b": {"B": pack(_plain(hour))},
         "ttl": {"N": str(int((hour.start + OLDEST_WINDOW).timestamp()))},

@@ -16,9 +16,9 @@ from metering.tables.records import Records
 class Instances(Records):
     """Typed access to the ``instance#`` items."""
 
-    def instance(self, customer: str, instance: str) -> Instance | None:
+    def instance(self, customer_id: str, instance: str) -> Instance | None:
         """One instance, strongly consistent."""
-        item = self.get(customer, _sort(instance))
+        item = self.get(customer_id, _sort(instance))
         return Instance.model_validate_json(item["j"]["S"]) if item else None
 
     def put(self, instance: Instance) -> None:

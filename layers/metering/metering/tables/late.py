@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 class LateItems(TableAccess):
     """Typed access to the ``late#`` items."""
 
-    def of_period(self, customer: str, period_start: datetime) -> list[LateItem]:
+    def of_period(self, customer_id: str, period_start: datetime) -> list[LateItem]:
         """A period's items in the order of their numbers, strongly consistent."""
         prefix = f"late#{format_instant(period_start)}#"
-        items = self.items_with_prefix(customer, prefix)
+        items = self.items_with_prefix(customer_id, prefix)
         return [LateItem.model_validate_json(item["j"]["S"]) for item in items]
 
     def put(self, item: LateItem) -> bool:

@@ -46,7 +46,7 @@ class Day:
     ``computed_from`` tells for each hour which state of its reports the entries were made of.
     """
 
-    customer: str
+    customer_id: str
     day: date
     version: int = 0
     entries: Mapping[tuple[str, datetime], Entry] = field(default_factory=dict)
@@ -61,15 +61,15 @@ class VersionConflictError(Exception):
 class Ledger(TableAccess):
     """Typed access to the Ledger table."""
 
-    def day(self, customer: str, day: date) -> Day:
+    def day(self, customer_id: str, day: date) -> Day:
         """Read a day, strongly consistent; one never written is empty, with version 0."""
-        item = self.get(customer, day.isoformat())
-        return _day(item) if item else Day(customer, day)
+        item = self.get(customer_id, day.isoformat())
+        return _day(item) if item else Day(customer_id, day)
 
-    def between(self, customer: str, first: date, last: date) -> Iterator[Day]:
+    def between(self, customer_id: str, first: date, last: date) -> Iterator[Day]:
         """The written days from the first to the last, both included, in order, strongly consistent."""
         low, high = first.isoformat(), last.isoformat()
-        return map(_day, self.items_between(customer, low, high))
+        return map(_day, self.items_between(customer_id, low, high))
 
     def put(self, day: Day) -> Day:
         """Write a day over the version it was read as; return it with its new version.
@@ -82,7 +82,7 @@ class Ledger(TableAccess):
         written = replace(day, version=day.version + 1)
         condition = "n = :n" if day.version else f"{ABSENT} OR n = :n"
         if not self.put_if(condition, _item(written), n=day.version).held:
-            raise VersionConflictError(f"ledger of {day.customer} {day.day} is past {day.version}")
+            raise VersionConflictError(f"ledger of {day.customer_id} {day.day} is past {day.version}")
         return written
 
 
@@ -91,7 +91,7 @@ def _item(day: Day) -> Item:
     for (meter, hour), entry in day.entries.items():
         entries.setdefault(meter, {})[format_instant(hour)] = _row(entry)
     computed = {format_instant(hour): number for hour, number in day.computed_from.items()}
-    return key(day.customer, day.day.isoformat()) | {
+    return key(day.customer_id, day.day.isoformat()) | {
         "n": {"N": str(day.version)},
         "b": {"B": pack({"entries": entries, "computed_from": computed})},
     }
@@ -100,7 +100,7 @@ def _item(day: Day) -> Item:
 def _day(item: Item) -> Day:
     plain = unpack(bytes(item["b"]["B"]))
     return Day(
-        customer=item["pk"]["S"],
+        customer_id=item["pk"]["S"],
         day=date.fromisoformat(item["sk"]["S"]),
         version=int(item["n"]["N"]),
         entries={

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class DirtyHour:
     """An hour of a customer that is to be recomputed."""
 
-    customer: str
+    customer_id: str
     hour: datetime
     touched: str
 
@@ -35,7 +35,7 @@ class DirtyHour:
 class UnsentDay:
     """A day of a customer that is to be reported to Stripe."""
 
-    customer: str
+    customer_id: str
     day: date
     touched: str
 
@@ -44,55 +44,55 @@ class UnsentDay:
 class Markers(TableAccess):
     """Typed access to the Markers table."""
 
-    def touch_dirty(self, customer: str, hour: datetime) -> None:
+    def touch_dirty(self, customer_id: str, hour: datetime) -> None:
         """Mark an hour to be recomputed, or touch its marker again."""
-        self._touch("dirty", customer, format_instant(hour))
+        self._touch("dirty", customer_id, format_instant(hour))
 
     def dirty(self, shard: int) -> Iterator[DirtyHour]:
         """All dirty hours of one shard."""
         return map(_dirty, self.query("pk = :pk", pk=f"dirty#{shard}"))
 
-    def dirty_of(self, customer: str) -> Iterator[DirtyHour]:
+    def dirty_of(self, customer_id: str) -> Iterator[DirtyHour]:
         """All dirty hours of one customer, in order."""
-        partition = f"dirty#{shard_of(customer)}"
-        return map(_dirty, self.items_with_prefix(partition, f"{customer}#"))
+        partition = f"dirty#{shard_of(customer_id)}"
+        return map(_dirty, self.items_with_prefix(partition, f"{customer_id}#"))
 
-    def dirty_hour(self, customer: str, hour: datetime) -> DirtyHour | None:
+    def dirty_hour(self, customer_id: str, hour: datetime) -> DirtyHour | None:
         """One hour's marker, if it is there."""
-        item = self.get(*_place("dirty", customer, format_instant(hour)))
+        item = self.get(*_place("dirty", customer_id, format_instant(hour)))
         return _dirty(item) if item else None
 
     def clear_dirty(self, marker: DirtyHour) -> bool:
         """Delete a marker unless it was touched since it was read; tell whether it is gone."""
-        return self._clear("dirty", marker.customer, format_instant(marker.hour), marker.touched)
+        return self._clear("dirty", marker.customer_id, format_instant(marker.hour), marker.touched)
 
-    def touch_unsent(self, customer: str, day: date) -> None:
+    def touch_unsent(self, customer_id: str, day: date) -> None:
         """Mark a day to be reported, or touch its marker again."""
-        self._touch("unsent", customer, day.isoformat())
+        self._touch("unsent", customer_id, day.isoformat())
 
     def unsent(self, shard: int) -> Iterator[UnsentDay]:
         """All unsent days of one shard."""
         return map(_unsent, self.query("pk = :pk", pk=f"unsent#{shard}"))
 
-    def unsent_of(self, customer: str) -> Iterator[UnsentDay]:
+    def unsent_of(self, customer_id: str) -> Iterator[UnsentDay]:
         """All unsent days of one customer, in order."""
-        partition = f"unsent#{shard_of(customer)}"
-        return map(_unsent, self.items_with_prefix(partition, f"{customer}#"))
+        partition = f"unsent#{shard_of(customer_id)}"
+        return map(_unsent, self.items_with_prefix(partition, f"{customer_id}#"))
 
     def clear_unsent(self, marker: UnsentDay) -> bool:
         """Delete a marker unless it was touched since it was read; tell whether it is gone."""
-        return self._clear("unsent", marker.customer, marker.day.isoformat(), marker.touched)
+        return self._clear("unsent", marker.customer_id, marker.day.isoformat(), marker.touched)
 
-    def _touch(self, kind: str, customer: str, rest: str) -> None:
-        self.put_item(key(*_place(kind, customer, rest)) | {"touched": {"S": str(uuid.uuid4())}})
+    def _touch(self, kind: str, customer_id: str, rest: str) -> None:
+        self.put_item(key(*_place(kind, customer_id, rest)) | {"touched": {"S": str(uuid.uuid4())}})
 
-    def _clear(self, kind: str, customer: str, rest: str, touched: str) -> bool:
-        where = key(*_place(kind, customer, rest))
+    def _clear(self, kind: str, customer_id: str, rest: str, touched: str) -> bool:
+        where = key(*_place(kind, customer_id, rest))
         return self.delete_if("touched = :touched", where, touched=touched).held
 
 
-def _place(kind: str, customer: str, rest: str) -> tuple[str, str]:
-    return f"{kind}#{shard_of(customer)}", f"{customer}#{rest}"
+def _place(kind: str, customer_id: str, rest: str) -> tuple[str, str]:
+    return f"{kind}#{shard_of(customer_id)}", f"{customer_id}#{rest}"
 
 
 def _dirty(item: Item) -> DirtyHour:

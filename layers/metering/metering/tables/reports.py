@@ -59,22 +59,22 @@ class Reports(TableAccess):
             return _held(written.before, report.revision, digest)
         return Stored(Outcome.ACCEPTED, report.revision, digest, _lowered(written.before, report))
 
-    def of_hour(self, customer: str, hour: datetime) -> Iterator[Report]:
+    def of_hour(self, customer_id: str, hour: datetime) -> Iterator[Report]:
         """All journals' newest reports of one hour, strongly consistent, in key order."""
-        for item in self.items_with_prefix(customer, f"{format_instant(hour)}#"):
+        for item in self.items_with_prefix(customer_id, f"{format_instant(hour)}#"):
             yield _report(item)
 
-    def between(self, customer: str, start: datetime, end: datetime) -> Iterator[Report]:
+    def between(self, customer_id: str, start: datetime, end: datetime) -> Iterator[Report]:
         """All reports of the hours in ``[start, end)``, in the order of hours."""
         low, high = format_instant(start), format_instant(end)
-        for item in self.items_between(customer, low, high):
+        for item in self.items_between(customer_id, low, high):
             yield _report(item)
 
-    def last_hours(self, customer: str, start: datetime, end: datetime) -> dict[str, datetime]:
+    def last_hours(self, customer_id: str, start: datetime, end: datetime) -> dict[str, datetime]:
         """Each instance's last hour with a report in ``[start, end)``, read from the keys alone."""
         last: dict[str, datetime] = {}
         low, high = format_instant(start), format_instant(end)
-        for item in self.items_between(customer, low, high, ProjectionExpression="sk"):
+        for item in self.items_between(customer_id, low, high, ProjectionExpression="sk"):
             hour, instance, _ = item["sk"]["S"].split("#")
             last[instance] = parse_instant(hour)
         return last

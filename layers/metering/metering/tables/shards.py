@@ -5,6 +5,6 @@ import hashlib
 SHARDS = 16
 
 
-def shard_of(customer: str) -> int:
+def shard_of(customer_id: str) -> int:
     """Return the shard of a customer's markers, calendar and directory entry, 0 to 15."""
-    return hashlib.sha256(customer.encode()).digest()[0] % SHARDS
+    return hashlib.sha256(customer_id.encode()).digest()[0] % SHARDS

@@ -54,6 +54,11 @@ class Tables:
         """Return the tables of a DynamoDB in which each has its own plain name, as tests and benches do."""
         return cls(client, {f"{name}_table": name for name in TABLES})
 
+    def load(self, *tables: str) -> None:
+        """Make tables now, so that a cold start loads them and not the first request."""
+        for table in tables:
+            getattr(self, table)
+
     def _name(self, table: str) -> str:
         if not (name := self._names.get(f"{table}_table")):
             raise NoTableError(f"{table.upper()}_TABLE is not set: this process has no {table} table")
