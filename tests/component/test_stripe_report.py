@@ -17,8 +17,6 @@ from aws_lambda_powertools.utilities import parameters
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto import mock_aws
 
-from local.stripe_simulator import RunningSimulator, running_simulator
-from local.stripe_simulator.faults import Fault
 from metering.aws.queues import sqs
 from metering.core.accounts import Customer
 from metering.core.catalog import builtin_catalog
@@ -32,6 +30,8 @@ from metering.tables.ledger import PENDING, SENT, Entry, Ledger
 from metering.tables.markers import Markers
 from ops.customers import add_customer, subscribe
 from stripe_report.gateway import stripe_client
+from stripe_simulator import RunningSimulator, running_simulator
+from stripe_simulator.faults import Fault
 from tests.component.service import LambdaContext
 from tests.component.tables import create_table
 from tests.stripe.world import prepare

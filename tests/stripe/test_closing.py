@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from local.stripe_simulator import StripeAccount
 from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
 from metering.core.late_usage import late_usage
 from metering.core.periods import HOUR
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
+from stripe_simulator import StripeAccount
 from tests.stripe.memory_dynamodb import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World

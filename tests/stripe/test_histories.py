@@ -9,8 +9,8 @@ from functools import cache
 
 import pytest
 
-from local.stripe_simulator import Clock, StripeAccount, running_simulator
 from metering.core.catalog import Catalog, Override, Price, builtin_catalog
+from stripe_simulator import Clock, StripeAccount, running_simulator
 from tests.stripe.histories import History
 from tests.stripe.http_world import HttpWorld
 from tests.stripe.world import START, World, peak_catalog, prepared_account

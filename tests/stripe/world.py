@@ -18,9 +18,6 @@ import stripe
 
 from aggregate.recompute import Tables as AggregateTables
 from aggregate.recompute import recompute
-from local.stripe_simulator import Clock, StripeAccount
-from local.stripe_simulator.faults import Faults
-from local.stripe_simulator.state import Settings
 from metering.core.accounts import BillingPeriod, Customer, Instance, PeriodState, secret_digest
 from metering.core.billable import EXACT, Contributions, all_contributions
 from metering.core.catalog import Basis, Catalog, Override, builtin_catalog
@@ -40,6 +37,9 @@ from stripe_report.events import hear
 from stripe_report.gateway import Gateway
 from stripe_report.report import Tables
 from stripe_report.work import Writer
+from stripe_simulator import Clock, StripeAccount
+from stripe_simulator.faults import Faults
+from stripe_simulator.state import Settings
 from tests.stripe.memory_dynamodb import MemoryDynamoDb, Steps
 from tests.stripe.transport import METER_EVENTS, InProcess, in_process_client
 

@@ -10,7 +10,7 @@ import pytest
 from local.environment import REPOSITORY
 
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
-ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local"]
+ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local", "stripe_simulator"]
 
 
 def kept(folder: Path) -> tuple[bool, str]:
@@ -54,6 +54,9 @@ def test_every_contract_is_kept(sources: Path) -> None:
             "A function imports metering, never another",
         ),
         ("functions/usage_query/live.py", "import stripe", "stripe is imported by stripe_report"),
+        ("stripe_simulator/rating.py", "import metering.core.rating", "The Stripe simulator imports nothing"),
+        ("stripe_simulator/forms.py", "import stripe", "The Stripe simulator imports nothing"),
+        ("local/stack.py", "import stripe_simulator.account", "Tests alone import the Stripe simulator"),
         ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
     ],
 )

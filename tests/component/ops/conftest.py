@@ -8,9 +8,9 @@ import pytest
 import stripe
 from moto import mock_aws
 
-from local.stripe_simulator import Clock, RunningSimulator, running_simulator
 from metering.tables.client import dynamodb
 from ops.deployment import Deployment
+from stripe_simulator import Clock, RunningSimulator, running_simulator
 from tests.component.ops.desk import STACK, Desk, create_stack
 
 
