@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from stripe_simulator.clock import Clock
-from stripe_simulator.serving import NotLoopbackError, SimulatorServer, listening, prepared
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import NotLoopbackError, SimulatorServer, listening, prepared
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -30,8 +30,8 @@ from metering.tables.ledger import PENDING, SENT, Entry, Ledger
 from metering.tables.markers import Markers
 from ops.customers import add_customer, subscribe
 from stripe_report.gateway import stripe_client
-from stripe_simulator import RunningSimulator, running_simulator
-from stripe_simulator.faults import Fault
+from stripe_simulator.serving.faults import Fault
+from stripe_simulator.serving.server import RunningSimulator, running_simulator
 from tests.component.service import LambdaContext
 from tests.component.tables import create_table
 from tests.stripe.world import prepare

@@ -3,7 +3,7 @@
 import pytest
 
 from metering.core.catalog import builtin_catalog
-from stripe_simulator import StripeAccount
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.world import World, prepared_account
 
 

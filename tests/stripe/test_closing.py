@@ -13,7 +13,7 @@ from metering.core.late_usage import late_usage
 from metering.core.periods import HOUR
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
-from stripe_simulator import StripeAccount
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.memory_dynamodb import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World

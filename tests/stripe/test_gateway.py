@@ -11,7 +11,8 @@ import stripe
 
 from metering.tables.ledger import PENDING, SENT
 from stripe_report.gateway import RETRIES, UNANSWERED_LIMIT, Gateway, MeterEvent, fate, stripe_client
-from stripe_simulator import Clock, RunningSimulator, running_simulator
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import RunningSimulator, running_simulator
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

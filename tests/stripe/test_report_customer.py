@@ -14,7 +14,7 @@ from metering.core.periods import HOUR
 from metering.tables.ledger import PENDING, SENT, Day, VersionConflictError
 from stripe_report.gateway import MeterEvent
 from stripe_report.report import report_customer
-from stripe_simulator import StripeAccount
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.memory_dynamodb import CrashError
 from tests.stripe.transport import METER_EVENTS, fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World

@@ -14,7 +14,7 @@ from metering.core.accounts import PeriodState
 from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.periods import HOUR
 from metering.core.rating import BASE_FEE
-from stripe_simulator import StripeAccount
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.world import CUSTOMER, GIB, START, World, lines_of, peak_catalog, prepared_account
 from usage_query.current_period import current_period
 

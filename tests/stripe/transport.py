@@ -1,7 +1,7 @@
 """Stripe's SDK on the simulator without a network between them: as fast as histories by the thousand need.
 
 The client, its retries and its errors are the SDK's own; the account is the simulator's own state machine.
-What a fault does to the wire is done here, in the words of ``stripe_simulator/faults.py``.
+What a fault does to the wire is done here, in the words of ``stripe_simulator/serving/faults.py``.
 """
 
 import json
@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from stripe_simulator import Call, Clock, StripeAccount
-from stripe_simulator.account import path_template
-from stripe_simulator.faults import Fault, Faults
-from stripe_simulator.forms import decode
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.protocol.forms import decode
+from stripe_simulator.serving.account import Call, StripeAccount, path_template
+from stripe_simulator.serving.faults import Fault, Faults
 from tests.stripe.memory_dynamodb import Steps
 
 METER_EVENTS = "POST /v1/billing/meter_events"

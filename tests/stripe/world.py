@@ -37,9 +37,10 @@ from stripe_report.events import hear
 from stripe_report.gateway import Gateway
 from stripe_report.report import Tables
 from stripe_report.work import Writer
-from stripe_simulator import Clock, StripeAccount
-from stripe_simulator.faults import Faults
-from stripe_simulator.state import Settings
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.engine.state import Settings
+from stripe_simulator.serving.account import StripeAccount
+from stripe_simulator.serving.faults import Faults
 from tests.stripe.memory_dynamodb import MemoryDynamoDb, Steps
 from tests.stripe.transport import METER_EVENTS, InProcess, in_process_client
 

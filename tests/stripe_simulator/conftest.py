@@ -6,7 +6,8 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import Clock, RunningSimulator, running_simulator
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import RunningSimulator, running_simulator
 from tests.stripe_simulator.shop import NOON, Shop
 
 

@@ -4,7 +4,8 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import Clock, RunningSimulator
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import RunningSimulator
 from tests.stripe_simulator.shop import HOUR, NOON, Shop, instant
 
 

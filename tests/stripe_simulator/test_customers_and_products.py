@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from stripe_simulator import Clock
+from stripe_simulator.engine.clock import Clock
 from tests.stripe_simulator.shop import NOON
 
 

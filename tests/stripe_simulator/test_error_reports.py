@@ -6,7 +6,7 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import Clock
+from stripe_simulator.engine.clock import Clock
 from tests.stripe_simulator.shop import DAY, HOUR, NOON, Shop, loose
 
 REPORT = "v1.billing.meter.error_report_triggered"

@@ -4,7 +4,7 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import RunningSimulator
+from stripe_simulator.serving.server import RunningSimulator
 
 
 def test_an_answer_carries_a_request_id(client: stripe.StripeClient) -> None:

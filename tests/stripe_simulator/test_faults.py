@@ -8,7 +8,7 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import RunningSimulator
+from stripe_simulator.serving.server import RunningSimulator
 from tests.stripe_simulator.shop import HOUR, NOON, Shop
 
 _DEADLINE_S = 20

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stripe._encode import _api_encode
 
-from stripe_simulator.forms import BadFormError, decode
+from stripe_simulator.protocol.forms import BadFormError, decode
 
 
 def test_brackets_nest() -> None:

@@ -4,7 +4,7 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import Clock
+from stripe_simulator.engine.clock import Clock
 from tests.stripe_simulator.shop import DAY, Shop, loose
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_simulator import Clock
+from stripe_simulator.engine.clock import Clock
 from tests.stripe_simulator.shop import HOUR, NOON, Shop, instant, loose
 
 PERIOD_END = instant("2026-04-10T12:00")

@@ -8,7 +8,8 @@ import stripe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stripe_simulator import Call, Clock, StripeAccount
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.account import Call, StripeAccount
 from tests.stripe_simulator.shop import DAY, HOUR, NOON, Shop, loose
 
 

@@ -10,9 +10,9 @@ import stripe.params as sdk
 import stripe.params.billing as sdk_billing
 from stripe.params.v2 import core as sdk_core
 
-from stripe_simulator.account import ROUTES
-from stripe_simulator.parameters import Record, Records
-from stripe_simulator.state import Route
+from stripe_simulator.engine.state import Route
+from stripe_simulator.protocol.parameters import Record, Records
+from stripe_simulator.serving.account import ROUTES
 from tests.stripe_simulator.shop import Shop, loose
 
 _SDK: Mapping[tuple[str, str], type] = {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stripe_simulator.periods import Cycle, configured_anchor
+from stripe_simulator.engine.periods import Cycle, configured_anchor
 from tests.stripe_simulator.shop import DAY, instant
 
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 import stripe
 
-from stripe_simulator import Clock, running_simulator
 from stripe_simulator.__main__ import main
-from stripe_simulator.serving import NotLoopbackError, listening
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import NotLoopbackError, listening, running_simulator
 from tests.stripe_simulator.shop import DAY, HOUR, NOON
 
 _PROGRAM = [sys.executable, "-m", "stripe_simulator"]

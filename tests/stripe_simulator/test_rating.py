@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stripe_simulator.rating import rate
-from stripe_simulator.records import Price, Tier
+from stripe_simulator.engine.objects import Price, Tier
+from stripe_simulator.engine.rating import rate
 
 
 def _price(*tiers: tuple[int | None, str]) -> Price:

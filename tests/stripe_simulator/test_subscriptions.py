@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from stripe_simulator import Clock
+from stripe_simulator.engine.clock import Clock
 from tests.stripe_simulator.shop import DAY, HOUR, NOON, Shop, instant, loose
 
 

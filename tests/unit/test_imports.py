@@ -54,9 +54,17 @@ def test_every_contract_is_kept(sources: Path) -> None:
             "A function imports metering, never another",
         ),
         ("functions/usage_query/live.py", "import stripe", "stripe is imported by stripe_report"),
-        ("stripe_simulator/rating.py", "import metering.core.rating", "The Stripe simulator imports nothing"),
-        ("stripe_simulator/forms.py", "import stripe", "The Stripe simulator imports nothing"),
-        ("local/stack.py", "import stripe_simulator.account", "Tests alone import the Stripe simulator"),
+        (
+            "stripe_simulator/engine/rating.py",
+            "import metering.core.rating",
+            "The Stripe simulator imports nothing",
+        ),
+        ("stripe_simulator/protocol/forms.py", "import stripe", "The Stripe simulator imports nothing"),
+        (
+            "local/stack.py",
+            "import stripe_simulator.serving.account",
+            "Tests alone import the Stripe simulator",
+        ),
         ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
     ],
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from metering.tables.hours import Hours
     from metering.tables.ledger import Ledger
     from metering.tables.markers import Markers
-    from stripe_simulator import RunningSimulator
+    from stripe_simulator.serving.server import RunningSimulator
 
 STACK = "zemfyre-billing-test"
 METRICS = "ZemfyreBilling/test"
