@@ -1,4 +1,4 @@
-"""What an invoice's lines are, worked out from its parts, and how Stripe shows them."""
+"""What an invoice's lines are, worked out from its parts."""
 
 from decimal import Decimal
 
@@ -12,9 +12,8 @@ from stripe_simulator.engine.objects import (
     Price,
 )
 from stripe_simulator.engine.rating import RatedPart, rate
-from stripe_simulator.engine.state import Json, State
-from stripe_simulator.resources import meters, prices, products
-from stripe_simulator.resources.prices import text
+from stripe_simulator.engine.state import State
+from stripe_simulator.protocol.amounts import text
 
 
 def lines_of(state: State, invoice: Invoice, now: int) -> tuple[InvoiceLine, ...]:
@@ -65,7 +64,7 @@ def _item_line(item: InvoiceItem, numbered: _Numbering) -> InvoiceLine:
 
 
 def _licensed_lines(state: State, part: LicensedPart, numbered: _Numbering) -> list[InvoiceLine]:
-    price = prices.find(state, part.price)
+    price = state.prices[part.price]
     count = Decimal(part.quantity)
     return [
         InvoiceLine(
@@ -87,10 +86,10 @@ def _licensed_lines(state: State, part: LicensedPart, numbered: _Numbering) -> l
 def _metered_lines(
     state: State, invoice: Invoice, part: MeteredPart, now: int, numbered: _Numbering
 ) -> list[InvoiceLine]:
-    price = prices.find(state, part.price)
+    price = state.prices[part.price]
     assert price.recurring is not None
     assert price.recurring.meter is not None
-    meter = meters.find(state, price.recurring.meter)
+    meter = state.meters[price.recurring.meter]
     used = quantity(state, meter, invoice.customer, part.start, part.end, now)
     return [
         InvoiceLine(
@@ -110,7 +109,7 @@ def _metered_lines(
 
 
 def _description(state: State, price: Price, rated: RatedPart, count: Decimal) -> str:
-    name = products.find(state, price.product).name
+    name = state.products[price.product].name
     interval = f" / {price.recurring.interval}" if price.recurring else ""
     each = f"{_dollars(rated.unit_amount or Decimal(0))}{interval}"
     tier = f"Tier {rated.tier} at {each}" if rated.tier else f"at {each}"
@@ -121,62 +120,3 @@ def _dollars(cents: Decimal) -> str:
     """An amount with at least two places, and as many more as it needs."""
     whole, _, places = f"{(cents / 100).normalize():f}".partition(".")
     return f"${whole}.{places:0<2}"
-
-
-def rendered(invoice: Invoice, line: InvoiceLine) -> Json:
-    """A line as Stripe answers it."""
-    return {
-        "id": line.id,
-        "object": "line_item",
-        "amount": line.amount,
-        "currency": invoice.currency,
-        "description": line.description,
-        "discount_amounts": [],
-        "discountable": True,
-        "discounts": [],
-        "invoice": invoice.id,
-        "livemode": False,
-        "metadata": line.metadata,
-        "parent": _parent(invoice, line),
-        "period": {"start": line.period_start, "end": line.period_end},
-        "pretax_credit_amounts": [],
-        "pricing": line.price
-        and {
-            "price_details": {"price": line.price, "product": line.product},
-            "type": "price_details",
-            "unit_amount_decimal": text(line.unit_amount),
-        },
-        # the integer field truncates; the decimal one is exact
-        "quantity": int(line.quantity),
-        "quantity_decimal": text(line.quantity),
-        "subscription": invoice.subscription,
-        "subtotal": line.amount,
-        "taxes": [],
-    }
-
-
-def _parent(invoice: Invoice, line: InvoiceLine) -> Json:
-    if line.invoice_item is not None:
-        details: Json = {
-            "invoice_item": line.invoice_item,
-            "proration": False,
-            "proration_details": {"credited_items": None},
-            "subscription": invoice.subscription,
-        }
-        return {
-            "type": "invoice_item_details",
-            "invoice_item_details": details,
-            "subscription_item_details": None,
-        }
-    details = {
-        "invoice_item": None,
-        "proration": False,
-        "proration_details": {"credited_items": None},
-        "subscription": invoice.subscription,
-        "subscription_item": line.subscription_item,
-    }
-    return {
-        "type": "subscription_item_details",
-        "invoice_item_details": None,
-        "subscription_item_details": details,
-    }

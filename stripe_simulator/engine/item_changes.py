@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from stripe_simulator.engine import lookup
 from stripe_simulator.engine.objects import Price, Recurring, Subscription, SubscriptionItem
 from stripe_simulator.engine.periods import Cycle
-from stripe_simulator.engine.state import State, merged_metadata
+from stripe_simulator.engine.state import State
 from stripe_simulator.protocol.errors import StripeRefusalError, no_such, not_imitated
-from stripe_simulator.protocol.parameters import Parameters
-from stripe_simulator.resources import prices
+from stripe_simulator.protocol.parameters import Parameters, merged_metadata
 
 
 def add_item(
@@ -20,7 +20,7 @@ def add_item(
     StripeRefusalError
         No such price, an archived or one-time one, one that is already in it, a quantity for a metered one.
     """
-    price = prices.find(state, given["price"], f"{param}[price]")
+    price = lookup.price(state, given["price"], f"{param}[price]")
     recurring = _recurring(price, param)
     if any(item.price == price.id for item in subscription.items):
         raise StripeRefusalError(

@@ -290,3 +290,6 @@ class InvoiceItem:
     invoice: str | None
     subscription: str | None
     metadata: dict[str, str] = field(default_factory=dict)
+
+
+type StripeObject = Product | Price | Customer | Meter | Subscription | Schedule | Invoice | InvoiceItem

@@ -4,6 +4,11 @@ import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+HOUR = 3_600
+"""Seconds."""
+DAY = 86_400
+"""Seconds."""
+
 _STEP = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 _MONTHS = {"month": 1, "year": 12}
 

@@ -2,10 +2,10 @@
 
 import copy
 
+from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.item_changes import add_item
 from stripe_simulator.engine.objects import Phase, Schedule, Subscription
-from stripe_simulator.engine.state import Asked, Json, State
-from stripe_simulator.resources.events import record
+from stripe_simulator.engine.state import Asked, State
 
 CLOSED = frozenset({"released", "canceled"})
 
@@ -56,48 +56,4 @@ def end(state: State, subscription: Subscription, status: str, at: int, asked: A
     schedule = state.schedules[subscription.schedule]
     schedule.status, schedule.ended_at = status, at
     subscription.schedule = None
-    record(state, f"subscription_schedule.{status}", rendered(schedule, at), at, asked)
-
-
-def rendered(schedule: Schedule, now: int) -> Json:
-    """A schedule as Stripe answers it."""
-    phase = phase_at(schedule, now) if schedule.active else None
-    released = schedule.status == "released"
-    return {
-        "id": schedule.id,
-        "object": "subscription_schedule",
-        "application": None,
-        "billing_mode": {"type": "flexible"},
-        "canceled_at": schedule.ended_at if schedule.status == "canceled" else None,
-        "completed_at": None,
-        "created": schedule.created,
-        "current_phase": phase and {"start_date": phase.start, "end_date": phase.end},
-        "customer": schedule.customer,
-        "default_settings": {"billing_cycle_anchor": "automatic"},
-        "end_behavior": schedule.end_behavior,
-        "livemode": False,
-        "metadata": schedule.metadata,
-        "phases": [_rendered_phase(phase) for phase in schedule.phases],
-        "released_at": schedule.ended_at if released else None,
-        "released_subscription": schedule.subscription if released else None,
-        "status": schedule.status,
-        "subscription": None if released else schedule.subscription,
-        "test_clock": None,
-    }
-
-
-def _rendered_phase(phase: Phase) -> Json:
-    items: list[Json] = []
-    for item in phase.items:
-        shown: Json = {"price": item.price, "metadata": {}, "tax_rates": [], "discounts": []}
-        items.append(shown if item.quantity is None else shown | {"quantity": item.quantity})
-    return {
-        "add_invoice_items": [],
-        "billing_cycle_anchor": None,
-        "end_date": phase.end,
-        "items": items,
-        "metadata": phase.metadata,
-        "proration_behavior": phase.proration_behavior,
-        "start_date": phase.start,
-        "trial_end": None,
-    }
+    record(state, f"subscription_schedule.{status}", schedule, at, asked)

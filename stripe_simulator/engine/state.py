@@ -1,7 +1,7 @@
 """The account's whole state, and what a call is told besides it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +15,14 @@ from stripe_simulator.engine.objects import (
     Price,
     Product,
     Schedule,
+    StripeObject,
     Subscription,
     Usage,
 )
-from stripe_simulator.protocol.parameters import Parameters, Record
+from stripe_simulator.engine.periods import HOUR
+from stripe_simulator.protocol.parameters import Parameters
 
 type Json = dict[str, Any]
-
-HOUR = 3_600
-DAY = 86_400
 
 
 @dataclass
@@ -70,8 +69,15 @@ class Rejection:
 
 @dataclass
 class State:
-    """Everything the simulated account holds. Only operations change it, and the agenda."""
+    """Everything the simulated account holds. Only operations change it, and the agenda.
 
+    Parameters
+    ----------
+    rendering
+        How Stripe shows an object at an instant; the resources know, so that the engine need not.
+    """
+
+    rendering: Callable[["State", StripeObject, int], Json]
     settings: Settings = field(default_factory=Settings)
     agenda: Agenda = field(default_factory=Agenda)
     products: dict[str, Product] = field(default_factory=dict)
@@ -92,6 +98,10 @@ class State:
     thin_events: list[Json] = field(default_factory=list)
     public_url: str = ""
     _issued: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def shown(self, about: StripeObject, at: int) -> Json:
+        """An object as Stripe shows it at an instant (epoch seconds)."""
+        return self.rendering(self, about, at)
 
     def new_id(self, prefix: str) -> str:
         """A fresh id; a counter, so that the same calls give the same ids."""
@@ -119,23 +129,3 @@ class Asked:
     request_id: str = ""
     idempotency_key: str | None = None
     processed_after_s: int = 0
-
-
-@dataclass(frozen=True)
-class Route:
-    """One call of the API: where it is, what it takes, what it does.
-
-    ``path`` may hold one ``{id}``.
-    """
-
-    method: str
-    path: str
-    parameters: Record
-    operation: Callable[[State, Asked], Json]
-
-
-def merged_metadata(before: Mapping[str, str], change: Mapping[str, str] | None) -> dict[str, str]:
-    """Metadata after an update: keys given are set, keys given empty are unset, None unsets all."""
-    if change is None:
-        return {}
-    return {key: value for key, value in {**before, **change}.items() if value}

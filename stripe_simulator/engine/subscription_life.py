@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from stripe_simulator.engine import schedules
-from stripe_simulator.engine.invoicing import open_draft
+from stripe_simulator.engine.event_log import record
+from stripe_simulator.engine.invoicing import finalize, open_draft
 from stripe_simulator.engine.objects import (
     Invoice,
     LicensedPart,
@@ -13,16 +14,33 @@ from stripe_simulator.engine.objects import (
     SubscriptionItem,
 )
 from stripe_simulator.engine.periods import Cycle
-from stripe_simulator.engine.state import Asked, Json, State
-from stripe_simulator.resources import prices
-from stripe_simulator.resources.events import record
+from stripe_simulator.engine.state import Asked, State
 
 
 def begin(state: State, subscription: Subscription, asked: Asked) -> None:
     """Start a new subscription's cycle."""
     state.subscriptions[subscription.id] = subscription
-    record(state, "customer.subscription.created", rendered(state, subscription), asked.now, asked)
+    record(state, "customer.subscription.created", subscription, asked.now, asked)
     _await_period_end(state, subscription)
+
+
+def bill_first_period(state: State, subscription: Subscription, *, prorates: bool) -> None:
+    """Invoice the fixed prices of the first period, or of the stub before the anchor, at once.
+
+    Without proration a stub is free; metered prices have nothing to bill yet.
+    """
+    start, until = subscription.period_start, subscription.period_end
+    share = Decimal(1)
+    if until == subscription.cycle.anchor:
+        if not prorates:
+            return
+        full_start = subscription.cycle.boundary(-1)
+        share = Decimal(until - start) / Decimal(until - full_start)
+    licensed = list(licensed_parts(state, subscription, start, until, share))
+    if licensed:
+        state.subscriptions[subscription.id] = subscription
+        invoice = open_draft(state, subscription, "subscription_create", subscription.created, licensed, [])
+        finalize(state, invoice, subscription.created)
 
 
 def _await_period_end(state: State, subscription: Subscription) -> None:
@@ -43,7 +61,7 @@ def _end_period(state: State, subscription: Subscription, at: int) -> None:
     licensed = list(licensed_parts(state, subscription, *following))
     open_draft(state, subscription, "subscription_cycle", at, licensed, metered)
     subscription.period_start, subscription.period_end = following
-    record(state, "customer.subscription.updated", rendered(state, subscription), at)
+    record(state, "customer.subscription.updated", subscription, at)
     _await_period_end(state, subscription)
 
 
@@ -63,13 +81,13 @@ def end(state: State, subscription: Subscription, at: int, asked: Asked | None =
     subscription.canceled_at = subscription.canceled_at or at
     subscription.ended_at = at
     schedules.end(state, subscription, "canceled", at)
-    record(state, "customer.subscription.deleted", rendered(state, subscription), at, asked)
+    record(state, "customer.subscription.deleted", subscription, at, asked)
 
 
 def metered_parts(state: State, subscription: Subscription, until: int) -> Iterator[MeteredPart]:
     """The metered prices of the current period, up to an instant."""
     for item in subscription.items:
-        recurring = prices.find(state, item.price).recurring
+        recurring = state.prices[item.price].recurring
         if recurring is not None and recurring.metered:
             start = item_period_start(subscription, item)
             yield MeteredPart(item.id, item.price, start, until)
@@ -80,7 +98,7 @@ def licensed_parts(
 ) -> Iterator[LicensedPart]:
     """The fixed prices for a period, or for a share of one."""
     for item in subscription.items:
-        recurring = prices.find(state, item.price).recurring
+        recurring = state.prices[item.price].recurring
         if recurring is not None and not recurring.metered:
             yield LicensedPart(item.id, item.price, item.quantity or 0, start, until, share)
 
@@ -111,74 +129,3 @@ def upcoming(state: State, subscription: Subscription, now: int) -> Invoice:
         licensed=() if ends else tuple(licensed_parts(state, turned, *following)),
         metered=tuple(metered_parts(state, subscription, period_end)),
     )
-
-
-def rendered(state: State, subscription: Subscription) -> Json:
-    """A subscription as Stripe answers it; the current period is on its items."""
-    items = [_rendered_item(state, subscription, item) for item in subscription.items]
-    return {
-        "id": subscription.id,
-        "object": "subscription",
-        "application": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-        "billing_cycle_anchor": subscription.cycle.anchor,
-        "billing_cycle_anchor_config": subscription.anchor_config,
-        "billing_mode": {"type": subscription.billing_mode},
-        "billing_thresholds": None,
-        "cancel_at": subscription.period_end
-        if subscription.cancel_at_period_end and subscription.active
-        else None,
-        "cancel_at_period_end": subscription.cancel_at_period_end,
-        "canceled_at": subscription.canceled_at,
-        "collection_method": subscription.collection_method,
-        "created": subscription.created,
-        "currency": subscription.currency,
-        "customer": subscription.customer,
-        "days_until_due": subscription.days_until_due,
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": subscription.description,
-        "discounts": [],
-        "ended_at": subscription.ended_at,
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
-        "items": {
-            "object": "list",
-            "data": items,
-            "has_more": False,
-            "total_count": len(items),
-            "url": f"/v1/subscription_items?subscription={subscription.id}",
-        },
-        "latest_invoice": subscription.latest_invoice,
-        "livemode": False,
-        "metadata": subscription.metadata,
-        "next_pending_invoice_item_invoice": None,
-        "pause_collection": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": subscription.schedule,
-        "start_date": subscription.start,
-        "status": "active" if subscription.active else "canceled",
-        "test_clock": None,
-        "trial_end": None,
-        "trial_start": None,
-    }
-
-
-def _rendered_item(state: State, subscription: Subscription, item: SubscriptionItem) -> Json:
-    shown: Json = {
-        "id": item.id,
-        "object": "subscription_item",
-        "billing_thresholds": None,
-        "created": item.created,
-        "current_period_end": subscription.period_end,
-        "current_period_start": item_period_start(subscription, item),
-        "discounts": [],
-        "metadata": item.metadata,
-        "price": prices.rendered(prices.find(state, item.price)),
-        "subscription": subscription.id,
-        "tax_rates": [],
-    }
-    if item.quantity is not None:
-        shown["quantity"] = item.quantity
-    return shown

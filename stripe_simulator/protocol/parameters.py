@@ -235,6 +235,13 @@ def _entries(name: str, given: Given) -> list[Given]:
     return [given[key] for key in sorted(given, key=int)]
 
 
+def merged_metadata(before: Mapping[str, str], change: Mapping[str, str] | None) -> dict[str, str]:
+    """Metadata after an update: keys given are set, keys given empty are unset, None unsets all."""
+    if change is None:
+        return {}
+    return {key: value for key, value in {**before, **change}.items() if value}
+
+
 type Fields = Mapping[str, Kind]
 
 EXPAND: Fields = {"expand": Words(most=20)}

@@ -1,21 +1,24 @@
 """Customers: POST and GET /v1/customers."""
 
+from stripe_simulator.engine import lookup
+from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.objects import Customer
-from stripe_simulator.engine.state import Asked, Json, Route, State, merged_metadata
-from stripe_simulator.protocol.errors import no_such
+from stripe_simulator.engine.state import Asked, Json, State
 from stripe_simulator.protocol.pagination import page, within
-from stripe_simulator.protocol.parameters import EXPAND, PAGING, SPAN, Fields, Metadata, Record, Text
-from stripe_simulator.resources.events import record
+from stripe_simulator.protocol.parameters import (
+    EXPAND,
+    PAGING,
+    SPAN,
+    Fields,
+    Metadata,
+    Record,
+    Text,
+    merged_metadata,
+)
+from stripe_simulator.resources.endpoint import Endpoint
 
 _TEXTS = ("name", "email", "phone", "description")
 _FIELDS: Fields = {**{name: Text(may_be_empty=True) for name in _TEXTS}, "metadata": Metadata(), **EXPAND}
-
-
-def find(state: State, identity: str, param: str = "id") -> Customer:
-    """The customer with an id, or the refusal that there is none."""
-    if identity not in state.customers:
-        raise no_such("customer", identity, param)
-    return state.customers[identity]
 
 
 def rendered(customer: Customer) -> Json:
@@ -54,17 +57,15 @@ def _create(state: State, asked: Asked) -> Json:
     customer = Customer(id=state.new_id("cus"), created=asked.now)
     state.customers[customer.id] = customer
     _apply(customer, asked)
-    answer = rendered(customer)
-    record(state, "customer.created", answer, asked.now, asked)
-    return answer
+    record(state, "customer.created", customer, asked.now, asked)
+    return rendered(customer)
 
 
 def _update(state: State, asked: Asked) -> Json:
-    customer = find(state, asked.id)
+    customer = lookup.customer(state, asked.id)
     _apply(customer, asked)
-    answer = rendered(customer)
-    record(state, "customer.updated", answer, asked.now, asked)
-    return answer
+    record(state, "customer.updated", customer, asked.now, asked)
+    return rendered(customer)
 
 
 def _apply(customer: Customer, asked: Asked) -> None:
@@ -76,7 +77,7 @@ def _apply(customer: Customer, asked: Asked) -> None:
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return rendered(find(state, asked.id))
+    return rendered(lookup.customer(state, asked.id))
 
 
 def _list(state: State, asked: Asked) -> Json:
@@ -90,9 +91,9 @@ def _list(state: State, asked: Asked) -> Json:
     return page(found, wanted, "/v1/customers")
 
 
-ROUTES = (
-    Route("POST", "/v1/customers", Record(_FIELDS), _create),
-    Route("GET", "/v1/customers", Record({**PAGING, "email": Text(), "created": SPAN}), _list),
-    Route("GET", "/v1/customers/{id}", Record(EXPAND), _retrieve),
-    Route("POST", "/v1/customers/{id}", Record(_FIELDS), _update),
+ENDPOINTS = (
+    Endpoint("POST", "/v1/customers", Record(_FIELDS), _create),
+    Endpoint("GET", "/v1/customers", Record({**PAGING, "email": Text(), "created": SPAN}), _list),
+    Endpoint("GET", "/v1/customers/{id}", Record(EXPAND), _retrieve),
+    Endpoint("POST", "/v1/customers/{id}", Record(_FIELDS), _update),
 )

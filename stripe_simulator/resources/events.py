@@ -1,64 +1,16 @@
 """Events: snapshots under GET /v1/events, thin ones under GET /v2/core/events."""
 
-import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from stripe_simulator.engine.state import Asked, Json, Route, State
+from stripe_simulator.engine.state import Asked, Json, State
 from stripe_simulator.protocol.errors import StripeRefusalError, no_such
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import EXPAND, PAGING, SPAN, Record, Text, Whole, Words
+from stripe_simulator.resources.endpoint import Endpoint
 
-API_VERSION = "2026-10-28.endive"
 _INSTANTS = Record({name: Text() for name in ("gt", "gte", "lt", "lte")})
 _THIN_DEFAULT_LIMIT = 20
-
-
-def record(state: State, kind: str, about: Mapping[str, Any], at: int, asked: Asked | None = None) -> None:
-    """Put a snapshot event on record: what an object was like at that instant, for ever.
-
-    ``asked`` is the call that caused it, None when Stripe did it by itself.
-    """
-    state.events.append(
-        {
-            "id": state.new_id("evt"),
-            "object": "event",
-            "api_version": API_VERSION,
-            "created": at,
-            "data": {"object": copy.deepcopy(dict(about))},
-            "livemode": False,
-            "pending_webhooks": 0,
-            "request": {
-                "id": asked.request_id if asked else None,
-                "idempotency_key": asked.idempotency_key if asked else None,
-            },
-            "type": kind,
-        }
-    )
-
-
-def record_thin(state: State, kind: str, at: int, content: Json, related: Json | None) -> None:
-    """Put a thin event on record; ``content`` is answered to whoever retrieves it, not in lists."""
-    event: Json = {
-        "id": state.new_id("evt_test"),
-        "object": "v2.core.event",
-        "changes": None,
-        "context": None,
-        "created": iso(at),
-        "data": content,
-        "livemode": False,
-        "reason": None,
-        "type": kind,
-    }
-    if related is not None:
-        event["related_object"] = related
-    state.thin_events.append(event)
-
-
-def iso(at: int) -> str:
-    """An instant as the v2 API writes it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _list(state: State, asked: Asked) -> Json:
@@ -132,9 +84,9 @@ _LIST_THIN = Record(
         "page": Text(),
     }
 )
-ROUTES = (
-    Route("GET", "/v1/events", _LIST, _list),
-    Route("GET", "/v1/events/{id}", Record(EXPAND), _retrieve),
-    Route("GET", "/v2/core/events", _LIST_THIN, _list_thin),
-    Route("GET", "/v2/core/events/{id}", Record({}), _retrieve_thin),
+ENDPOINTS = (
+    Endpoint("GET", "/v1/events", _LIST, _list),
+    Endpoint("GET", "/v1/events/{id}", Record(EXPAND), _retrieve),
+    Endpoint("GET", "/v2/core/events", _LIST_THIN, _list_thin),
+    Endpoint("GET", "/v2/core/events/{id}", Record({}), _retrieve_thin),
 )

@@ -2,10 +2,13 @@
 
 from decimal import Decimal
 
+from stripe_simulator.engine import lookup
+from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.objects import InvoiceItem
 from stripe_simulator.engine.rating import cents
-from stripe_simulator.engine.state import Asked, Json, Route, State, merged_metadata
-from stripe_simulator.protocol.errors import StripeRefusalError, no_such
+from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.protocol.amounts import text
+from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
     EPOCH,
@@ -19,10 +22,9 @@ from stripe_simulator.protocol.parameters import (
     Record,
     Text,
     Whole,
+    merged_metadata,
 )
-from stripe_simulator.resources import customers, invoices, subscriptions
-from stripe_simulator.resources.events import record
-from stripe_simulator.resources.prices import text
+from stripe_simulator.resources.endpoint import Endpoint
 
 _NEW = Record(
     {
@@ -73,9 +75,9 @@ def rendered(item: InvoiceItem) -> Json:
 
 def _create(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
-    customer = customers.find(state, wanted["customer"], "customer")
+    customer = lookup.customer(state, wanted["customer"], "customer")
     invoice = wanted.get("invoice")
-    if invoice is not None and not invoices.find(state, invoice, "invoice").draft:
+    if invoice is not None and not lookup.invoice(state, invoice, "invoice").draft:
         raise StripeRefusalError(
             "The specified invoice can no longer be edited. Instead, consider creating invoice items that "
             "will be applied to the next upcoming invoice.",
@@ -83,7 +85,7 @@ def _create(state: State, asked: Asked) -> Json:
             param="invoice",
         )
     if "subscription" in wanted:
-        subscriptions.find(state, wanted["subscription"], "subscription")
+        lookup.subscription(state, wanted["subscription"], "subscription")
     amount, quantity, unit_amount = _priced(wanted)
     period = wanted.get("period", {"start": asked.now, "end": asked.now})
     item = InvoiceItem(
@@ -102,9 +104,8 @@ def _create(state: State, asked: Asked) -> Json:
         metadata=merged_metadata({}, wanted.get("metadata", {})),
     )
     state.invoice_items[item.id] = item
-    answer = rendered(item)
-    record(state, "invoiceitem.created", answer, asked.now, asked)
-    return answer
+    record(state, "invoiceitem.created", item, asked.now, asked)
+    return rendered(item)
 
 
 def _priced(wanted: Parameters) -> tuple[int, Decimal, Decimal | None]:
@@ -125,9 +126,7 @@ def _priced(wanted: Parameters) -> tuple[int, Decimal, Decimal | None]:
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    if asked.id not in state.invoice_items:
-        raise no_such("invoiceitem", asked.id)
-    return rendered(state.invoice_items[asked.id])
+    return rendered(lookup.invoice_item(state, asked.id))
 
 
 def _list(state: State, asked: Asked) -> Json:
@@ -144,8 +143,8 @@ def _list(state: State, asked: Asked) -> Json:
 
 
 _LIST = Record({**PAGING, "created": SPAN, "customer": Text(), "invoice": Text(), "pending": Flag()})
-ROUTES = (
-    Route("POST", "/v1/invoiceitems", _NEW, _create),
-    Route("GET", "/v1/invoiceitems", _LIST, _list),
-    Route("GET", "/v1/invoiceitems/{id}", Record(EXPAND), _retrieve),
+ENDPOINTS = (
+    Endpoint("POST", "/v1/invoiceitems", _NEW, _create),
+    Endpoint("GET", "/v1/invoiceitems", _LIST, _list),
+    Endpoint("GET", "/v1/invoiceitems/{id}", Record(EXPAND), _retrieve),
 )

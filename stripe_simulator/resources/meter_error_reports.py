@@ -2,8 +2,8 @@
 
 from collections import Counter
 
+from stripe_simulator.engine.event_log import iso, record_thin
 from stripe_simulator.engine.state import Json, Rejection, State
-from stripe_simulator.resources.events import iso, record_thin
 
 MOST_SAMPLES = 5
 

@@ -8,10 +8,12 @@ import re
 from decimal import Decimal
 
 from stripe_simulator.engine.objects import Meter, MeterEvent, Usage
-from stripe_simulator.engine.state import DAY, Asked, Json, Rejection, Route, State
+from stripe_simulator.engine.periods import DAY
+from stripe_simulator.engine.state import Asked, Json, Rejection, State
 from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.parameters import EPOCH, EXPAND, Pairs, Record, Text
 from stripe_simulator.resources import meter_error_reports, meters
+from stripe_simulator.resources.endpoint import Endpoint
 
 OLDEST_S = 35 * DAY
 MOST_AHEAD_S = 5 * 60
@@ -137,4 +139,4 @@ def _value_faults(meter: Meter, value: str | None) -> list[tuple[str, str]]:
     return []
 
 
-ROUTES = (Route("POST", "/v1/billing/meter_events", _NEW, _accept),)
+ENDPOINTS = (Endpoint("POST", "/v1/billing/meter_events", _NEW, _accept),)

@@ -1,10 +1,12 @@
 """Meters: POST and GET /v1/billing/meters."""
 
+from stripe_simulator.engine import lookup
 from stripe_simulator.engine.objects import Meter
-from stripe_simulator.engine.state import Asked, Json, Route, State
-from stripe_simulator.protocol.errors import StripeRefusalError, no_such
+from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.pagination import page
 from stripe_simulator.protocol.parameters import EXPAND, PAGING, OneOf, Record, Text
+from stripe_simulator.resources.endpoint import Endpoint
 
 _NEW = Record(
     {
@@ -21,13 +23,6 @@ _NEW = Record(
     },
     required=("default_aggregation", "display_name", "event_name"),
 )
-
-
-def find(state: State, identity: str, param: str = "id") -> Meter:
-    """The meter with an id, or the refusal that there is none."""
-    if identity not in state.meters:
-        raise no_such("billing meter", identity, param)
-    return state.meters[identity]
 
 
 def of_event_name(state: State, event_name: str) -> Meter | None:
@@ -84,18 +79,18 @@ def _create(state: State, asked: Asked) -> Json:
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return rendered(find(state, asked.id))
+    return rendered(lookup.meter(state, asked.id))
 
 
 def _update(state: State, asked: Asked) -> Json:
-    meter = find(state, asked.id)
+    meter = lookup.meter(state, asked.id)
     meter.display_name = asked.parameters.get("display_name", meter.display_name)
     meter.updated = asked.now
     return rendered(meter)
 
 
 def _deactivate(state: State, asked: Asked) -> Json:
-    meter = find(state, asked.id)
+    meter = lookup.meter(state, asked.id)
     if not meter.active:
         raise StripeRefusalError("This meter is already inactive.", param="id")
     meter.deactivated_at = meter.updated = asked.now
@@ -103,7 +98,7 @@ def _deactivate(state: State, asked: Asked) -> Json:
 
 
 def _reactivate(state: State, asked: Asked) -> Json:
-    meter = find(state, asked.id)
+    meter = lookup.meter(state, asked.id)
     if meter.active:
         raise StripeRefusalError("This meter is already active.", param="id")
     _refuse_taken_name(state, meter.event_name)
@@ -122,11 +117,13 @@ def _list(state: State, asked: Asked) -> Json:
     return page(found, asked.parameters, "/v1/billing/meters")
 
 
-ROUTES = (
-    Route("POST", "/v1/billing/meters", _NEW, _create),
-    Route("GET", "/v1/billing/meters", Record({**PAGING, "status": OneOf(("active", "inactive"))}), _list),
-    Route("GET", "/v1/billing/meters/{id}", Record(EXPAND), _retrieve),
-    Route("POST", "/v1/billing/meters/{id}", Record({**EXPAND, "display_name": Text(longest=250)}), _update),
-    Route("POST", "/v1/billing/meters/{id}/deactivate", Record(EXPAND), _deactivate),
-    Route("POST", "/v1/billing/meters/{id}/reactivate", Record(EXPAND), _reactivate),
+ENDPOINTS = (
+    Endpoint("POST", "/v1/billing/meters", _NEW, _create),
+    Endpoint("GET", "/v1/billing/meters", Record({**PAGING, "status": OneOf(("active", "inactive"))}), _list),
+    Endpoint("GET", "/v1/billing/meters/{id}", Record(EXPAND), _retrieve),
+    Endpoint(
+        "POST", "/v1/billing/meters/{id}", Record({**EXPAND, "display_name": Text(longest=250)}), _update
+    ),
+    Endpoint("POST", "/v1/billing/meters/{id}/deactivate", Record(EXPAND), _deactivate),
+    Endpoint("POST", "/v1/billing/meters/{id}/reactivate", Record(EXPAND), _reactivate),
 )

@@ -1,10 +1,10 @@
 """Prices: POST and GET /v1/prices."""
 
-from decimal import Decimal
-
+from stripe_simulator.engine import lookup
 from stripe_simulator.engine.objects import Price, Recurring, Tier
-from stripe_simulator.engine.state import Asked, Json, Route, State, merged_metadata
-from stripe_simulator.protocol.errors import StripeRefusalError, no_such
+from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.protocol.amounts import text, whole
+from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
     EXPAND,
@@ -21,8 +21,10 @@ from stripe_simulator.protocol.parameters import (
     Text,
     Whole,
     Words,
+    merged_metadata,
 )
-from stripe_simulator.resources import meters, price_amounts, products
+from stripe_simulator.resources import price_amounts, products
+from stripe_simulator.resources.endpoint import Endpoint
 
 _INTERVALS = OneOf(("day", "month", "week", "year"))
 _USAGE_TYPES = OneOf(("licensed", "metered"))
@@ -57,13 +59,6 @@ _NEW = Record(
     },
     required=("currency",),
 )
-
-
-def find(state: State, identity: str, param: str = "id") -> Price:
-    """The price with an id, or the refusal that there is none."""
-    if identity not in state.prices:
-        raise no_such("price", identity, param)
-    return state.prices[identity]
 
 
 def rendered(price: Price) -> Json:
@@ -110,16 +105,6 @@ def _rendered_tier(tier: Tier) -> Json:
     }
 
 
-def whole(amount: Decimal | None) -> int | None:
-    """An amount as Stripe's integer field shows it: None when it has a fraction."""
-    return int(amount) if amount is not None and amount == amount.to_integral_value() else None
-
-
-def text(amount: Decimal | None) -> str | None:
-    """An amount as Stripe's decimal field shows it: plain, without trailing zeros."""
-    return None if amount is None else f"{amount.normalize():f}"
-
-
 def _create(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
     currency = wanted["currency"]
@@ -149,7 +134,7 @@ def _product(state: State, asked: Asked) -> str:
     if ("product" in wanted) == ("product_data" in wanted):
         raise StripeRefusalError("You must specify either `product` or `product_data`.", param="product")
     if "product" in wanted:
-        return products.find(state, wanted["product"], "product").id
+        return lookup.product(state, wanted["product"], "product").id
     return products.make(state, wanted["product_data"], asked.now).id
 
 
@@ -166,7 +151,7 @@ def _recurring(state: State, wanted: Parameters) -> Recurring | None:
         raise StripeRefusalError(
             "`recurring[meter]` may be set only when `usage_type` is `metered`.", param="recurring[meter]"
         )
-    if meter is not None and not meters.find(state, meter, "recurring[meter]").active:
+    if meter is not None and not lookup.meter(state, meter, "recurring[meter]").active:
         raise StripeRefusalError(f"The meter {meter} is inactive.", param="recurring[meter]")
     return Recurring(given["interval"], given.get("interval_count", 1), meter)
 
@@ -197,11 +182,11 @@ def _apply(state: State, price: Price, wanted: Parameters) -> None:
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return rendered(find(state, asked.id))
+    return rendered(lookup.price(state, asked.id))
 
 
 def _update(state: State, asked: Asked) -> Json:
-    price = find(state, asked.id)
+    price = lookup.price(state, asked.id)
     _check_lookup_key(state, asked.parameters, price)
     _apply(state, price, asked.parameters)
     return rendered(price)
@@ -241,9 +226,9 @@ _LIST = Record(
         "type": OneOf(("one_time", "recurring")),
     }
 )
-ROUTES = (
-    Route("POST", "/v1/prices", _NEW, _create),
-    Route("GET", "/v1/prices", _LIST, _list),
-    Route("GET", "/v1/prices/{id}", Record(EXPAND), _retrieve),
-    Route("POST", "/v1/prices/{id}", Record(_CHANGEABLE), _update),
+ENDPOINTS = (
+    Endpoint("POST", "/v1/prices", _NEW, _create),
+    Endpoint("GET", "/v1/prices", _LIST, _list),
+    Endpoint("GET", "/v1/prices/{id}", Record(EXPAND), _retrieve),
+    Endpoint("POST", "/v1/prices/{id}", Record(_CHANGEABLE), _update),
 )

@@ -1,8 +1,9 @@
 """Products: POST and GET /v1/products."""
 
+from stripe_simulator.engine import lookup
 from stripe_simulator.engine.objects import Product
-from stripe_simulator.engine.state import Asked, Json, Route, State, merged_metadata
-from stripe_simulator.protocol.errors import StripeRefusalError, no_such
+from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.pagination import page
 from stripe_simulator.protocol.parameters import (
     EXPAND,
@@ -14,7 +15,9 @@ from stripe_simulator.protocol.parameters import (
     Record,
     Text,
     Words,
+    merged_metadata,
 )
+from stripe_simulator.resources.endpoint import Endpoint
 
 _FIELDS: Fields = {
     "active": Flag(),
@@ -25,13 +28,6 @@ _FIELDS: Fields = {
 _NEW: Fields = {**_FIELDS, "id": Text(), "name": Text()}
 # what a price may say of its product: all but the description
 PRODUCT_DATA = Record({name: kind for name, kind in _NEW.items() if name != "description"}, ("name",))
-
-
-def find(state: State, identity: str, param: str = "id") -> Product:
-    """The product with an id, or the refusal that there is none."""
-    if identity not in state.products:
-        raise no_such("product", identity, param)
-    return state.products[identity]
 
 
 def make(state: State, parameters: Parameters, now: int) -> Product:
@@ -85,11 +81,11 @@ def _create(state: State, asked: Asked) -> Json:
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return rendered(find(state, asked.id))
+    return rendered(lookup.product(state, asked.id))
 
 
 def _update(state: State, asked: Asked) -> Json:
-    product = find(state, asked.id)
+    product = lookup.product(state, asked.id)
     for name in ("name", "active", "description", "unit_label"):
         if name in asked.parameters:
             setattr(product, name, asked.parameters[name])
@@ -110,9 +106,9 @@ def _list(state: State, asked: Asked) -> Json:
     return page(found, wanted, "/v1/products")
 
 
-ROUTES = (
-    Route("POST", "/v1/products", Record({**_NEW, **EXPAND}, ("name",)), _create),
-    Route("GET", "/v1/products", Record({**PAGING, "active": Flag(), "ids": Words()}), _list),
-    Route("GET", "/v1/products/{id}", Record(EXPAND), _retrieve),
-    Route("POST", "/v1/products/{id}", Record({**_FIELDS, **EXPAND, "name": Text()}), _update),
+ENDPOINTS = (
+    Endpoint("POST", "/v1/products", Record({**_NEW, **EXPAND}, ("name",)), _create),
+    Endpoint("GET", "/v1/products", Record({**PAGING, "active": Flag(), "ids": Words()}), _list),
+    Endpoint("GET", "/v1/products/{id}", Record(EXPAND), _retrieve),
+    Endpoint("POST", "/v1/products/{id}", Record({**_FIELDS, **EXPAND, "name": Text()}), _update),
 )

@@ -1,16 +1,17 @@
-"""The calls on subscription schedules: /v1/subscription_schedules."""
+"""Subscription schedules: POST and GET /v1/subscription_schedules."""
 
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
 
-from stripe_simulator.engine import schedules
+from stripe_simulator.engine import lookup, schedules
+from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.item_changes import add_item
 from stripe_simulator.engine.objects import Phase, PhaseItem, Schedule, Subscription
 from stripe_simulator.engine.periods import Cycle
 from stripe_simulator.engine.schedules import CLOSED
-from stripe_simulator.engine.state import Asked, Json, Route, State, merged_metadata
-from stripe_simulator.protocol.errors import StripeRefusalError, no_such, not_imitated
+from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.protocol.errors import StripeRefusalError, not_imitated
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
     EPOCH,
@@ -25,9 +26,9 @@ from stripe_simulator.protocol.parameters import (
     Records,
     Text,
     Whole,
+    merged_metadata,
 )
-from stripe_simulator.resources import prices, subscriptions
-from stripe_simulator.resources.events import record
+from stripe_simulator.resources.endpoint import Endpoint
 
 _PRORATION = OneOf(("always_invoice", "create_prorations", "none"))
 _PHASE_ITEM = Record(
@@ -49,14 +50,52 @@ _PHASE = Record(
 )
 
 
-def _find(state: State, identity: str) -> Schedule:
-    if identity not in state.schedules:
-        raise no_such("subscription schedule", identity)
-    return state.schedules[identity]
+def rendered(schedule: Schedule, now: int) -> Json:
+    """A schedule as Stripe answers it."""
+    phase = schedules.phase_at(schedule, now) if schedule.active else None
+    released = schedule.status == "released"
+    return {
+        "id": schedule.id,
+        "object": "subscription_schedule",
+        "application": None,
+        "billing_mode": {"type": "flexible"},
+        "canceled_at": schedule.ended_at if schedule.status == "canceled" else None,
+        "completed_at": None,
+        "created": schedule.created,
+        "current_phase": phase and {"start_date": phase.start, "end_date": phase.end},
+        "customer": schedule.customer,
+        "default_settings": {"billing_cycle_anchor": "automatic"},
+        "end_behavior": schedule.end_behavior,
+        "livemode": False,
+        "metadata": schedule.metadata,
+        "phases": [_rendered_phase(phase) for phase in schedule.phases],
+        "released_at": schedule.ended_at if released else None,
+        "released_subscription": schedule.subscription if released else None,
+        "status": schedule.status,
+        "subscription": None if released else schedule.subscription,
+        "test_clock": None,
+    }
+
+
+def _rendered_phase(phase: Phase) -> Json:
+    items: list[Json] = []
+    for item in phase.items:
+        shown: Json = {"price": item.price, "metadata": {}, "tax_rates": [], "discounts": []}
+        items.append(shown if item.quantity is None else shown | {"quantity": item.quantity})
+    return {
+        "add_invoice_items": [],
+        "billing_cycle_anchor": None,
+        "end_date": phase.end,
+        "items": items,
+        "metadata": phase.metadata,
+        "proration_behavior": phase.proration_behavior,
+        "start_date": phase.start,
+        "trial_end": None,
+    }
 
 
 def _find_active(state: State, identity: str) -> Schedule:
-    schedule = _find(state, identity)
+    schedule = lookup.schedule(state, identity)
     if schedule.status in CLOSED:
         raise StripeRefusalError(
             f"You cannot change a subscription schedule that is {schedule.status}.", param="id"
@@ -67,7 +106,7 @@ def _find_active(state: State, identity: str) -> Schedule:
 def _create(state: State, asked: Asked) -> Json:
     """A schedule from a subscription: one phase, the present period, with the subscription's items."""
     wanted = asked.parameters
-    subscription = subscriptions.find(state, wanted["from_subscription"], "from_subscription")
+    subscription = lookup.subscription(state, wanted["from_subscription"], "from_subscription")
     if not subscription.active:
         raise StripeRefusalError(
             "You cannot migrate a subscription that is canceled.", param="from_subscription"
@@ -91,9 +130,8 @@ def _create(state: State, asked: Asked) -> Json:
     state.schedules[schedule.id] = schedule
     subscription.schedule = schedule.id
     schedules.await_end(state, schedule)
-    answer = schedules.rendered(schedule, asked.now)
-    record(state, "subscription_schedule.created", answer, asked.now, asked)
-    return answer
+    record(state, "subscription_schedule.created", schedule, asked.now, asked)
+    return rendered(schedule, asked.now)
 
 
 def _update(state: State, asked: Asked) -> Json:
@@ -103,9 +141,8 @@ def _update(state: State, asked: Asked) -> Json:
         schedules.await_end(state, schedule)
     if "metadata" in wanted:
         schedule.metadata = merged_metadata(schedule.metadata, wanted["metadata"])
-    answer = schedules.rendered(schedule, asked.now)
-    record(state, "subscription_schedule.updated", answer, asked.now, asked)
-    return answer
+    record(state, "subscription_schedule.updated", schedule, asked.now, asked)
+    return rendered(schedule, asked.now)
 
 
 def _phases(state: State, schedule: Schedule, given: list[Parameters], now: int) -> tuple[Phase, ...]:
@@ -179,7 +216,7 @@ def _items(
     tried.items = []
     for place, one in enumerate(given):
         add_item(state, tried, one, 0, 0, f"{param}[items][{place}]")
-        recurring = prices.find(state, one["price"]).recurring
+        recurring = lookup.price(state, one["price"]).recurring
         metered = recurring is not None and recurring.metered
         yield PhaseItem(one["price"], None if metered else one.get("quantity", 1))
 
@@ -187,17 +224,17 @@ def _items(
 def _release(state: State, asked: Asked) -> Json:
     schedule = _find_active(state, asked.id)
     schedules.end(state, state.subscriptions[schedule.subscription], "released", asked.now, asked)
-    return schedules.rendered(schedule, asked.now)
+    return rendered(schedule, asked.now)
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return schedules.rendered(_find(state, asked.id), asked.now)
+    return rendered(lookup.schedule(state, asked.id), asked.now)
 
 
 def _list(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
     found = [
-        schedules.rendered(schedule, asked.now)
+        rendered(schedule, asked.now)
         for schedule in reversed(state.schedules.values())
         if wanted.get("customer", schedule.customer) == schedule.customer
         and within(schedule.created, wanted.get("created", {}))
@@ -216,12 +253,12 @@ _CHANGED = Record(
     }
 )
 _PATH = "/v1/subscription_schedules"
-ROUTES = (
-    Route("POST", _PATH, _NEW, _create),
-    Route("GET", _PATH, Record({**PAGING, "created": SPAN, "customer": Text()}), _list),
-    Route("GET", f"{_PATH}/{{id}}", Record(EXPAND), _retrieve),
-    Route("POST", f"{_PATH}/{{id}}", _CHANGED, _update),
-    Route(
+ENDPOINTS = (
+    Endpoint("POST", _PATH, _NEW, _create),
+    Endpoint("GET", _PATH, Record({**PAGING, "created": SPAN, "customer": Text()}), _list),
+    Endpoint("GET", f"{_PATH}/{{id}}", Record(EXPAND), _retrieve),
+    Endpoint("POST", f"{_PATH}/{{id}}", _CHANGED, _update),
+    Endpoint(
         "POST",
         f"{_PATH}/{{id}}/release",
         Record({**EXPAND, "preserve_cancel_date": Flag()}),

@@ -1,13 +1,13 @@
-"""The calls on subscriptions: POST, GET and DELETE /v1/subscriptions."""
+"""Subscriptions: POST, GET and DELETE /v1/subscriptions."""
 
 import copy
-from decimal import Decimal
 
-from stripe_simulator.engine import invoicing, subscription_life
+from stripe_simulator.engine import invoicing, lookup, subscription_life
+from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.item_changes import add_item, change_items
 from stripe_simulator.engine.objects import Subscription
-from stripe_simulator.engine.periods import Cycle, configured_anchor
-from stripe_simulator.engine.state import Asked, Json, Route, State, merged_metadata
+from stripe_simulator.engine.periods import Cycle
+from stripe_simulator.engine.state import Asked, Json, State
 from stripe_simulator.protocol.errors import StripeRefusalError, no_such, not_imitated
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
@@ -24,9 +24,11 @@ from stripe_simulator.protocol.parameters import (
     Records,
     Text,
     Whole,
+    merged_metadata,
 )
-from stripe_simulator.resources import customers
-from stripe_simulator.resources.events import record
+from stripe_simulator.resources import subscription_items
+from stripe_simulator.resources.endpoint import Endpoint
+from stripe_simulator.resources.subscription_anchor import set_cycle, start_of
 
 _CHANGEABLE: Fields = {
     **EXPAND,
@@ -64,17 +66,62 @@ _CHANGED_ITEM = Record(
 )
 
 
-def find(state: State, identity: str, param: str = "id") -> Subscription:
-    """The subscription with an id, or the refusal that there is none."""
-    if identity not in state.subscriptions:
-        raise no_such("subscription", identity, param)
-    return state.subscriptions[identity]
+def rendered(state: State, subscription: Subscription) -> Json:
+    """A subscription as Stripe answers it; the current period is on its items."""
+    items = [subscription_items.rendered(state, subscription, item) for item in subscription.items]
+    return {
+        "id": subscription.id,
+        "object": "subscription",
+        "application": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": subscription.cycle.anchor,
+        "billing_cycle_anchor_config": subscription.anchor_config,
+        "billing_mode": {"type": subscription.billing_mode},
+        "billing_thresholds": None,
+        "cancel_at": subscription.period_end
+        if subscription.cancel_at_period_end and subscription.active
+        else None,
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+        "canceled_at": subscription.canceled_at,
+        "collection_method": subscription.collection_method,
+        "created": subscription.created,
+        "currency": subscription.currency,
+        "customer": subscription.customer,
+        "days_until_due": subscription.days_until_due,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": subscription.description,
+        "discounts": [],
+        "ended_at": subscription.ended_at,
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "items": {
+            "object": "list",
+            "data": items,
+            "has_more": False,
+            "total_count": len(items),
+            "url": f"/v1/subscription_items?subscription={subscription.id}",
+        },
+        "latest_invoice": subscription.latest_invoice,
+        "livemode": False,
+        "metadata": subscription.metadata,
+        "next_pending_invoice_item_invoice": None,
+        "pause_collection": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "schedule": subscription.schedule,
+        "start_date": subscription.start,
+        "status": "active" if subscription.active else "canceled",
+        "test_clock": None,
+        "trial_end": None,
+        "trial_start": None,
+    }
 
 
 def _create(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
-    customer = customers.find(state, wanted["customer"], "customer")
-    start = _start(wanted, asked.now)
+    customer = lookup.customer(state, wanted["customer"], "customer")
+    start = start_of(wanted, asked.now)
     subscription = Subscription(
         id=state.new_id("sub"),
         customer=customer.id,
@@ -96,74 +143,12 @@ def _create(state: State, asked: Asked) -> Json:
     if wanted.get("currency", subscription.currency) != subscription.currency:
         raise StripeRefusalError("The prices' currency differs from `currency`.", param="currency")
     _apply(subscription, wanted)
-    _set_cycle(subscription, wanted, asked.now)
-    _bill_first_period(state, subscription, wanted)
+    set_cycle(subscription, wanted, asked.now)
+    subscription_life.bill_first_period(
+        state, subscription, prorates=wanted.get("proration_behavior") != "none"
+    )
     subscription_life.begin(state, subscription, asked)
-    return subscription_life.rendered(state, subscription)
-
-
-def _start(wanted: Parameters, now: int) -> int:
-    start: int = wanted.get("backdate_start_date", now)
-    if start > now:
-        raise StripeRefusalError("backdate_start_date must be in the past.", param="backdate_start_date")
-    anchored = "billing_cycle_anchor" in wanted or "billing_cycle_anchor_config" in wanted
-    if "backdate_start_date" in wanted and not anchored:
-        raise not_imitated("backdate_start_date without a billing cycle anchor", "backdate_start_date")
-    return start
-
-
-def _set_cycle(subscription: Subscription, wanted: Parameters, now: int) -> None:
-    cycle, config = subscription.cycle, wanted.get("billing_cycle_anchor_config")
-    if "billing_cycle_anchor" in wanted and config is not None:
-        raise StripeRefusalError(
-            "You may only specify one of these parameters: billing_cycle_anchor, "
-            "billing_cycle_anchor_config.",
-            param="billing_cycle_anchor_config",
-        )
-    if config is not None:
-        if cycle.interval != "month":
-            raise not_imitated(
-                "billing_cycle_anchor_config without monthly prices", "billing_cycle_anchor_config"
-            )
-        parts = {name: config.get(name) for name in ("hour", "minute", "second")}
-        anchor = configured_anchor(now, config["day_of_month"], **parts)
-        subscription.anchor_config = {"day_of_month": config["day_of_month"], "month": None, **parts}
-        cycle = Cycle(anchor, cycle.interval, cycle.count, config["day_of_month"])
-    elif "billing_cycle_anchor" in wanted:
-        anchor = wanted["billing_cycle_anchor"]
-        if anchor < now:
-            raise StripeRefusalError(
-                "billing_cycle_anchor must be a timestamp in the future.", param="billing_cycle_anchor"
-            )
-        if anchor > Cycle(now, cycle.interval, cycle.count).boundary(1):
-            raise StripeRefusalError(
-                "billing_cycle_anchor cannot be later than next natural billing date.",
-                param="billing_cycle_anchor",
-            )
-        cycle = Cycle(anchor, cycle.interval, cycle.count)
-    subscription.cycle = cycle
-    subscription.period_end = cycle.anchor if cycle.anchor > subscription.start else cycle.boundary(1)
-
-
-def _bill_first_period(state: State, subscription: Subscription, wanted: Parameters) -> None:
-    """Invoice the fixed prices of the first period, or of the stub before the anchor, at once.
-
-    Without proration a stub is free; metered prices have nothing to bill yet.
-    """
-    start, until = subscription.period_start, subscription.period_end
-    share = Decimal(1)
-    if until == subscription.cycle.anchor:
-        if wanted.get("proration_behavior") == "none":
-            return
-        full_start = subscription.cycle.boundary(-1)
-        share = Decimal(until - start) / Decimal(until - full_start)
-    licensed = list(subscription_life.licensed_parts(state, subscription, start, until, share))
-    if licensed:
-        state.subscriptions[subscription.id] = subscription
-        invoice = invoicing.open_draft(
-            state, subscription, "subscription_create", subscription.created, licensed, []
-        )
-        invoicing.finalize(state, invoice, subscription.created)
+    return rendered(state, subscription)
 
 
 def _apply(subscription: Subscription, wanted: Parameters) -> None:
@@ -181,7 +166,7 @@ def _apply(subscription: Subscription, wanted: Parameters) -> None:
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return subscription_life.rendered(state, find(state, asked.id))
+    return rendered(state, lookup.subscription(state, asked.id))
 
 
 def _update(state: State, asked: Asked) -> Json:
@@ -206,9 +191,8 @@ def _update(state: State, asked: Asked) -> Json:
         raise
     if anchors_anew:
         subscription_life.anchor_anew(state, subscription, asked.now)
-    answer = subscription_life.rendered(state, subscription)
-    record(state, "customer.subscription.updated", answer, asked.now, asked)
-    return answer
+    record(state, "customer.subscription.updated", subscription, asked.now, asked)
+    return rendered(state, subscription)
 
 
 def _refuse_what_a_schedule_governs(subscription: Subscription, wanted: Parameters) -> None:
@@ -233,11 +217,11 @@ def _cancel(state: State, asked: Asked) -> Json:
         metered = list(subscription_life.metered_parts(state, subscription, asked.now))
         invoicing.open_draft(state, subscription, "subscription_update", asked.now, [], metered)
     subscription_life.end(state, subscription, asked.now, asked)
-    return subscription_life.rendered(state, subscription)
+    return rendered(state, subscription)
 
 
 def _find_active(state: State, identity: str) -> Subscription:
-    subscription = find(state, identity)
+    subscription = lookup.subscription(state, identity)
     if not subscription.active:
         raise no_such("subscription", identity)
     return subscription
@@ -247,7 +231,7 @@ def _list(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
     status = wanted.get("status", "active")
     found = [
-        subscription_life.rendered(state, subscription)
+        rendered(state, subscription)
         for subscription in reversed(state.subscriptions.values())
         if wanted.get("customer", subscription.customer) == subscription.customer
         and (status == "all" or (status == "active") == subscription.active)
@@ -255,12 +239,6 @@ def _list(state: State, asked: Asked) -> Json:
         and within(subscription.created, wanted.get("created", {}))
     ]
     return page(found, wanted, "/v1/subscriptions")
-
-
-def _list_items(state: State, asked: Asked) -> Json:
-    subscription = find(state, asked.parameters["subscription"], "subscription")
-    items = subscription_life.rendered(state, subscription)["items"]["data"]
-    return page(items, asked.parameters, "/v1/subscription_items")
 
 
 _LIST = Record(
@@ -273,11 +251,11 @@ _LIST = Record(
     }
 )
 _CANCEL = Record({**EXPAND, "invoice_now": Flag(), "prorate": Flag()})
-ROUTES = (
-    Route("POST", "/v1/subscriptions", _NEW, _create),
-    Route("GET", "/v1/subscriptions", _LIST, _list),
-    Route("GET", "/v1/subscriptions/{id}", Record(EXPAND), _retrieve),
-    Route(
+ENDPOINTS = (
+    Endpoint("POST", "/v1/subscriptions", _NEW, _create),
+    Endpoint("GET", "/v1/subscriptions", _LIST, _list),
+    Endpoint("GET", "/v1/subscriptions/{id}", Record(EXPAND), _retrieve),
+    Endpoint(
         "POST",
         "/v1/subscriptions/{id}",
         Record(
@@ -289,11 +267,5 @@ ROUTES = (
         ),
         _update,
     ),
-    Route("DELETE", "/v1/subscriptions/{id}", _CANCEL, _cancel),
-    Route(
-        "GET",
-        "/v1/subscription_items",
-        Record({**PAGING, "subscription": Text()}, required=("subscription",)),
-        _list_items,
-    ),
+    Endpoint("DELETE", "/v1/subscriptions/{id}", _CANCEL, _cancel),
 )

@@ -5,40 +5,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from stripe_simulator.engine import aggregation
-from stripe_simulator.engine.state import Asked, Json, Route, Settings, State
+from stripe_simulator.engine.event_log import API_VERSION
+from stripe_simulator.engine.state import Asked, Json, Settings, State
 from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.forms import Form
 from stripe_simulator.protocol.parameters import read
-from stripe_simulator.resources import (
-    customers,
-    events,
-    invoice_items,
-    invoices,
-    meter_events,
-    meters,
-    prices,
-    products,
-    subscription_schedules,
-    subscriptions,
-)
+from stripe_simulator.resources.api import ENDPOINTS
+from stripe_simulator.resources.endpoint import Endpoint
+from stripe_simulator.resources.rendering import rendered
 from stripe_simulator.serving.expansion import refuse_too_deep, shaped
 from stripe_simulator.serving.idempotency import IdempotencyKeys, Kept
 
-ROUTES: tuple[Route, ...] = (
-    *products.ROUTES,
-    *prices.ROUTES,
-    *customers.ROUTES,
-    *meters.ROUTES,
-    *aggregation.ROUTES,
-    *meter_events.ROUTES,
-    *subscriptions.ROUTES,
-    *subscription_schedules.ROUTES,
-    *invoices.ROUTES,
-    *invoice_items.ROUTES,
-    *events.ROUTES,
-)
-_PATTERNS = [(re.compile(re.escape(route.path).replace(r"\{id\}", r"([^/]+)")), route) for route in ROUTES]
+_PATTERNS = [
+    (re.compile(re.escape(endpoint.path).replace(r"\{id\}", r"([^/]+)")), endpoint) for endpoint in ENDPOINTS
+]
 _BROKEN = 500
 _INTERNAL_ERROR: Json = {
     "error": {"message": "An unknown error occurred.", "type": "api_error"},
@@ -87,7 +67,7 @@ class StripeAccount:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.state = State(settings=settings or Settings())
+        self.state = State(rendered, settings or Settings())
         self._keys = IdempotencyKeys()
 
     def advance(self, now: int) -> None:
@@ -114,37 +94,37 @@ class StripeAccount:
         request_id = self.state.new_id("req")
         try:
             _authenticate(call.api_key)
-            route, identity = _route(call.method, call.path)
+            endpoint, identity = _endpoint(call.method, call.path)
             key = call.idempotency_key if call.method == "POST" else None
             kept = key and self._keys.first_answer(key, call.method, call.path, call.form, now)
             if kept:
                 return _replayed(kept, request_id)
-            parameters = read(route.parameters, call.form)
+            parameters = read(endpoint.parameters, call.form)
         except StripeRefusalError as refusal:
             return refused(refusal, request_id)
         asked = Asked(now, parameters, identity, request_id, call.idempotency_key, call.processed_after_s)
-        status, body, keep = self._operate(route, asked, call.fails)
+        status, body, keep = self._operate(endpoint, asked, call.fails)
         if key and keep:
             self._keys.keep(key, Kept(call.method, call.path, call.form, status, body, request_id, now))
         return Answer(status, body, _headers(request_id, status))
 
-    def _operate(self, route: Route, asked: Asked, fails: str | None) -> tuple[int, Json, bool]:
+    def _operate(self, endpoint: Endpoint, asked: Asked, fails: str | None) -> tuple[int, Json, bool]:
         if fails == "before":
             return _BROKEN, _INTERNAL_ERROR, True
         try:
             expand = asked.parameters.get("expand", [])
             refuse_too_deep(expand)
-            body = route.operation(self.state, asked)
-            body = shaped(self.state, body, expand, asked.now, strict=route.method == "GET")
+            body = endpoint.operation(self.state, asked)
+            body = shaped(self.state, body, expand, asked.now, strict=endpoint.method == "GET")
         except StripeRefusalError as refusal:
             return refusal.status, refusal.body(), not refusal.before_endpoint
         return (_BROKEN, _INTERNAL_ERROR, True) if fails == "after" else (200, body, True)
 
 
 def path_template(method: str, path: str) -> str:
-    """The route that a path belongs to, ids replaced by ``{id}``; the path itself if none."""
+    """The path of the endpoint that a path belongs to, ids replaced by ``{id}``; the path itself if none."""
     try:
-        return _route(method, path)[0].path
+        return _endpoint(method, path)[0].path
     except StripeRefusalError:
         return path
 
@@ -154,11 +134,11 @@ def refused(refusal: StripeRefusalError, request_id: str) -> Answer:
     return Answer(refusal.status, refusal.body(), _headers(request_id, refusal.status))
 
 
-def _route(method: str, path: str) -> tuple[Route, str]:
-    for pattern, route in _PATTERNS:
+def _endpoint(method: str, path: str) -> tuple[Endpoint, str]:
+    for pattern, endpoint in _PATTERNS:
         match = pattern.fullmatch(path)
-        if match is not None and route.method == method:
-            return route, next(iter(match.groups()), "")
+        if match is not None and endpoint.method == method:
+            return endpoint, next(iter(match.groups()), "")
     raise StripeRefusalError(f"Unrecognized request URL ({method}: {path}).", status=404)
 
 
@@ -183,6 +163,6 @@ def _replayed(kept: Kept, request_id: str) -> Answer:
 
 
 def _headers(request_id: str, status: int) -> dict[str, str]:
-    headers = {"Request-Id": request_id, "Stripe-Version": events.API_VERSION}
+    headers = {"Request-Id": request_id, "Stripe-Version": API_VERSION}
     # a kept 500 would only be replayed, so Stripe tells its SDK not to try again under the same key
     return {**headers, "Stripe-Should-Retry": "false"} if status == _BROKEN else headers

@@ -1,33 +1,40 @@
 """The account as JSON, for people and tests to look into."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
-from stripe_simulator.engine import aggregation, invoicing, schedules, subscription_life
+from stripe_simulator.engine import aggregation
+from stripe_simulator.engine.objects import StripeObject
 from stripe_simulator.engine.state import Json, State
-from stripe_simulator.resources import customers, invoice_items, meters, prices, products
-from stripe_simulator.resources.prices import text
+from stripe_simulator.protocol.amounts import text
 
 
-def snapshot(state: State, now: int) -> Json:
+def contents(state: State, now: int) -> Json:
     """Everything that the account holds: objects as Stripe shows them, meter events as they came.
 
     ``usage`` lists what counts: each customer's and meter's windows with the value that won.
     """
     return {
         "now": now,
-        "products": [products.rendered(product) for product in state.products.values()],
-        "prices": [prices.rendered(price) for price in state.prices.values()],
-        "customers": [customers.rendered(customer) for customer in state.customers.values()],
-        "meters": [meters.rendered(meter) for meter in state.meters.values()],
-        "subscriptions": [subscription_life.rendered(state, one) for one in state.subscriptions.values()],
-        "subscription_schedules": [schedules.rendered(one, now) for one in state.schedules.values()],
-        "invoices": [invoicing.rendered(state, invoice, now) for invoice in state.invoices.values()],
-        "invoice_items": [invoice_items.rendered(item) for item in state.invoice_items.values()],
+        **{name: [state.shown(one, now) for one in objects] for name, objects in _objects(state).items()},
         "meter_events": [asdict(event) for event in state.accepted],
         "usage": _usage(state, now),
         "rejected": [{**asdict(rejection), "event": asdict(rejection.event)} for rejection in state.rejected],
         "events": state.events,
         "thin_events": state.thin_events,
+    }
+
+
+def _objects(state: State) -> dict[str, Iterable[StripeObject]]:
+    return {
+        "products": state.products.values(),
+        "prices": state.prices.values(),
+        "customers": state.customers.values(),
+        "meters": state.meters.values(),
+        "subscriptions": state.subscriptions.values(),
+        "subscription_schedules": state.schedules.values(),
+        "invoices": state.invoices.values(),
+        "invoice_items": state.invoice_items.values(),
     }
 
 

@@ -1,6 +1,5 @@
 """The simulator's own endpoints under /_sim: clock, faults, settings, state, counters."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -8,11 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from stripe_simulator.serving.contents import snapshot
+from stripe_simulator.serving.contents import contents
 from stripe_simulator.serving.faults import BadFaultError, described
 from stripe_simulator.serving.simulator import Simulator
-
-type Endpoint = Callable[[Request], Awaitable[JSONResponse]]
 
 
 def routes(simulator: Simulator) -> list[Route]:
@@ -43,7 +40,7 @@ class _Control:
             if "now" in wanted:
                 clock.set(wanted["now"])
             clock.advance(wanted.get("advance") or 0)
-            self._simulator.journal.write_clock(clock)
+            self._simulator.state_file.write_clock(clock)
             self._simulator.account.advance(clock.now())
         return JSONResponse({"now": clock.now()})
 
@@ -85,7 +82,7 @@ class _Control:
             except ValueError as error:
                 return _bad(str(error))
             simulator.hold_s = float(hold_s)
-            simulator.journal.write_settings(wanted, now)
+            simulator.state_file.write_settings(wanted, now)
         return JSONResponse({**asdict(simulator.account.state.settings), "hold_s": simulator.hold_s})
 
     async def calls(self, request: Request) -> JSONResponse:
@@ -99,7 +96,7 @@ class _Control:
         """Everything that the account holds."""
         now = self._simulator.clock.now()
         self._simulator.account.advance(now)
-        return JSONResponse(snapshot(self._simulator.account.state, now))
+        return JSONResponse(contents(self._simulator.account.state, now))
 
     async def reset(self, _: Request) -> JSONResponse:
         """An empty account with default settings; the clock stays, faults and counters go."""

@@ -1,11 +1,10 @@
 """The ``expand`` parameter: what Stripe leaves out, or shows as an id, unless asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
-from stripe_simulator.engine import invoicing, subscription_life
+from stripe_simulator.engine.objects import StripeObject
 from stripe_simulator.engine.state import Json, State
 from stripe_simulator.protocol.errors import StripeRefusalError, invalid_parameter
-from stripe_simulator.resources import customers, prices, products
 
 _DEEPEST = 4
 
@@ -47,7 +46,8 @@ class _Walk:
     def __init__(self, state: State, wanted: frozenset[str], now: int) -> None:
         self._state = state
         self._wanted = wanted
-        self._renderers = _renderers(state, now)
+        self._objects = _objects(state)
+        self._now = now
         self.seen: set[str] = set()
         self.objects: set[str] = set()
 
@@ -71,19 +71,20 @@ class _Walk:
 
     def _member(self, value: object, path: str) -> object:
         if path in self._wanted and path in self.seen and isinstance(value, str):
-            render = self._renderers.get(value.partition("_")[0])
-            if render is None:
+            objects = self._objects.get(value.partition("_")[0])
+            if objects is None:
                 self.seen.discard(path)
             else:
-                value = render(value)
+                value = self._state.shown(objects[value], self._now)
         return self.shown(value, path)
 
 
-def _renderers(state: State, now: int) -> dict[str, Callable[[str], Json]]:
+def _objects(state: State) -> dict[str, Mapping[str, StripeObject]]:
+    """What an id can be expanded to, by the id's prefix."""
     return {
-        "cus": lambda identity: customers.rendered(state.customers[identity]),
-        "in": lambda identity: invoicing.rendered(state, state.invoices[identity], now),
-        "price": lambda identity: prices.rendered(state.prices[identity]),
-        "prod": lambda identity: products.rendered(state.products[identity]),
-        "sub": lambda identity: subscription_life.rendered(state, state.subscriptions[identity]),
+        "cus": state.customers,
+        "in": state.invoices,
+        "price": state.prices,
+        "prod": state.products,
+        "sub": state.subscriptions,
     }

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from stripe_simulator.engine.state import DAY, Json
+from stripe_simulator.engine.periods import DAY
+from stripe_simulator.engine.state import Json
 from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.forms import Form
 

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from stripe_simulator.engine.state import Json
-from stripe_simulator.serving.contents import snapshot
+from stripe_simulator.serving.contents import contents
 from stripe_simulator.serving.simulator import Simulator
 
 _STYLE = """
@@ -28,10 +28,10 @@ def routes(simulator: Simulator) -> list[Route]:
     async def overview(_: Request) -> HTMLResponse:
         now = simulator.clock.now()
         simulator.account.advance(now)
-        return HTMLResponse(_overview(snapshot(simulator.account.state, now)))
+        return HTMLResponse(_overview(contents(simulator.account.state, now)))
 
     async def invoice(request: Request) -> HTMLResponse:
-        shown = snapshot(simulator.account.state, simulator.clock.now())
+        shown = contents(simulator.account.state, simulator.clock.now())
         for one in shown["invoices"]:
             if one["id"] == request.path_params["id"]:
                 return HTMLResponse(_invoice(one))

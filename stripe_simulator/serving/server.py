@@ -18,7 +18,7 @@ from stripe_simulator.engine.clock import Clock
 from stripe_simulator.serving import control, pages
 from stripe_simulator.serving.account import StripeAccount
 from stripe_simulator.serving.simulator import Simulator
-from stripe_simulator.serving.state_file import Journal
+from stripe_simulator.serving.state_file import StateFile
 
 _STOP_DEADLINE_S = 10
 
@@ -92,12 +92,12 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def prepared(clock: Clock, journal_path: Path | None, url: str) -> Simulator:
-    """A simulator where its journal ends, empty without one."""
-    account, journal = StripeAccount(), Journal(journal_path)
+def prepared(clock: Clock, state_path: Path | None, url: str) -> Simulator:
+    """A simulator where its file ends, empty without one."""
+    account, state_file = StripeAccount(), StateFile(state_path)
     account.state.public_url = url
-    journal.replay(account, clock)
-    return Simulator(clock=clock, account=account, journal=journal)
+    state_file.replay(account, clock)
+    return Simulator(clock=clock, account=account, state_file=state_file)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class RunningSimulator:
 
 @contextmanager
 def running_simulator(
-    clock: Clock | None = None, journal_path: Path | None = None
+    clock: Clock | None = None, state_path: Path | None = None
 ) -> Iterator[RunningSimulator]:
     """A simulator in a thread on a free port, until the block ends.
 
@@ -127,13 +127,13 @@ def running_simulator(
     ----------
     clock
         The clock that it lives by; one with real time unless given.
-    journal_path
+    state_path
         The file that keeps its state; none unless given.
     """
     clock = clock or Clock()
     with listening("127.0.0.1", 0) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        simulator = prepared(clock, journal_path, url)
+        simulator = prepared(clock, state_path, url)
         server = SimulatorServer(simulator)
         # the listener's backlog takes connections until the thread answers: no waiting for readiness
         thread = threading.Thread(target=server.run, args=([listener],), name="stripe-simulator")

@@ -13,7 +13,7 @@ from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.forms import BadFormError, decode
 from stripe_simulator.serving.account import Answer, Call, StripeAccount, path_template, refused
 from stripe_simulator.serving.faults import Fault, Faults
-from stripe_simulator.serving.state_file import Journal
+from stripe_simulator.serving.state_file import StateFile
 
 DEFAULT_HOLD_S = 0.01
 METER_EVENTS = "/v1/billing/meter_events"
@@ -27,14 +27,15 @@ class Simulator:
     ----------
     hold_s
         How long, in real seconds, a meter event keeps its customer's meter busy before it is answered; a
-        second event for the same two in that time gets a 429 ("one call at a time", the design's stripe.md).
+        second event for the same two in that time gets a 429 ("one call at a time").
+        Source: docs/stripe-protocol.md#what-stripe-does
     drop
         Cuts the connection of a client address; set by the server.
     """
 
     clock: Clock = field(default_factory=Clock)
     account: StripeAccount = field(default_factory=StripeAccount)
-    journal: Journal = field(default_factory=Journal)
+    state_file: StateFile = field(default_factory=StateFile)
     hold_s: float = DEFAULT_HOLD_S
     faults: Faults = field(default_factory=Faults)
     calls: Counter[str] = field(default_factory=Counter)
@@ -91,7 +92,7 @@ class Simulator:
         now = self.clock.now()
         answer = self.account.answer(call, now)
         if call.method != "GET":
-            self.journal.write_call(call, now)
+            self.state_file.write_call(call, now)
         return answer
 
     async def _hold(self, request: Request, kind: str, meter: tuple[str, str] | None) -> None:
@@ -125,7 +126,7 @@ class Simulator:
         self.hold_s = DEFAULT_HOLD_S
         self.faults.clear()
         self.calls.clear()
-        self.journal.forget()
+        self.state_file.forget()
 
     async def _dropped(self, request: Request) -> Response:
         assert request.client is not None

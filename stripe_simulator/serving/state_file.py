@@ -10,7 +10,7 @@ from stripe_simulator.engine.clock import Clock
 from stripe_simulator.serving.account import Call, StripeAccount
 
 
-class Journal:
+class StateFile:
     """One JSON line a change; the account is a function of them, so replaying them is loading it.
 
     Parameters

@@ -10,9 +10,9 @@ import stripe.params as sdk
 import stripe.params.billing as sdk_billing
 from stripe.params.v2 import core as sdk_core
 
-from stripe_simulator.engine.state import Route
 from stripe_simulator.protocol.parameters import Record, Records
-from stripe_simulator.serving.account import ROUTES
+from stripe_simulator.resources.api import ENDPOINTS
+from stripe_simulator.resources.endpoint import Endpoint
 from tests.stripe_simulator.shop import Shop, loose
 
 _SDK: Mapping[tuple[str, str], type] = {
@@ -85,18 +85,18 @@ def _assert_known(record: Record, typed: type, where: str) -> None:
             _assert_known(inner, below[0], f"{where} {name}")
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_every_parameter_is_one_of_the_sdks(route: Route) -> None:
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_every_parameter_is_one_of_the_sdks(endpoint: Endpoint) -> None:
     """The simulator takes no parameter that the SDK's types do not have for the call."""
-    _assert_known(route.parameters, _SDK[route.method, route.path], route.path)
+    _assert_known(endpoint.parameters, _SDK[endpoint.method, endpoint.path], endpoint.path)
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_what_the_sdk_requires_is_required(route: Route) -> None:
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
+def test_what_the_sdk_requires_is_required(endpoint: Endpoint) -> None:
     """A parameter without which the SDK's types do not let one call is required here too."""
-    typed = _SDK[route.method, route.path]
+    typed = _SDK[endpoint.method, endpoint.path]
     demanded: frozenset[str] = typed.__required_keys__  # type: ignore[attr-defined]  # a TypedDict has it
-    assert demanded - set(route.parameters.required) == set()
+    assert demanded - set(endpoint.parameters.required) == set()
 
 
 def test_an_unknown_parameter_is_refused_by_name(client: stripe.StripeClient) -> None:

@@ -75,10 +75,10 @@ def test_a_taken_port_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "in use" in capsys.readouterr().err
 
 
-def test_a_journal_brings_back_everything(tmp_path: Path) -> None:
-    """Replaying the journal gives the same state, periods and settings and refusals included."""
-    journal = tmp_path / "stripe.jsonl"
-    with running_simulator(Clock(NOON), journal) as running:
+def test_a_state_file_brings_back_everything(tmp_path: Path) -> None:
+    """Replaying the file gives the same state, periods and settings and refusals included."""
+    state = tmp_path / "stripe.jsonl"
+    with running_simulator(Clock(NOON), state) as running:
         client = _client(running.url)
         customer = client.v1.customers.create({"name": "Acme"})
         price = client.v1.prices.create(
@@ -96,7 +96,7 @@ def test_a_journal_brings_back_everything(tmp_path: Path) -> None:
         httpx.post(f"{running.url}/_sim/clock", json={"now": NOON + 3 * DAY}, trust_env=False)
         client.v1.customers.update(customer.id, {"name": "Acme Ltd"})
         before = httpx.get(f"{running.url}/_sim/state", trust_env=False).json()
-    with running_simulator(Clock(NOON), journal) as running:
+    with running_simulator(Clock(NOON), state) as running:
         after = httpx.get(f"{running.url}/_sim/state", trust_env=False).json()
 
     assert len(before["invoices"]) == 4
@@ -113,11 +113,11 @@ def _without_addresses(state: object) -> object:
     return {name: _without_addresses(value) for name, value in state.items() if name not in left_out}
 
 
-def test_a_reset_empties_the_journal(tmp_path: Path) -> None:
+def test_a_reset_empties_the_state_file(tmp_path: Path) -> None:
     """What a reset forgot does not come back."""
-    journal = tmp_path / "stripe.jsonl"
-    with running_simulator(Clock(NOON), journal) as running:
+    state = tmp_path / "stripe.jsonl"
+    with running_simulator(Clock(NOON), state) as running:
         _client(running.url).v1.customers.create({"name": "Acme"})
         httpx.post(f"{running.url}/_sim/reset", trust_env=False)
-    with running_simulator(Clock(NOON), journal) as running:
+    with running_simulator(Clock(NOON), state) as running:
         assert running.stripe.state.customers == {}

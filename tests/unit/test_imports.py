@@ -61,6 +61,12 @@ def test_every_contract_is_kept(sources: Path) -> None:
         ),
         ("stripe_simulator/protocol/forms.py", "import stripe", "The Stripe simulator imports nothing"),
         (
+            "stripe_simulator/engine/state.py",
+            "import stripe_simulator.resources.prices",
+            "The Stripe simulator in rooms",
+        ),
+        ("stripe_simulator/engine/clock.py", "import asyncio", "The Stripe simulator speaks HTTP in serving"),
+        (
             "local/stack.py",
             "import stripe_simulator.serving.account",
             "Tests alone import the Stripe simulator",
