@@ -24,7 +24,7 @@ from aggregate.conservation import conserve
 from aggregate.dispatch import due_hours
 from aggregate.recompute import Tables, recompute
 from ingest.accept import accept
-from local.services import DynamoDbLocal
+from local.services.dynamodb import DynamoDbLocal
 from metering.aws.web import Identity
 from metering.core.accounts import BillingPeriod, Customer, Instance, period_for
 from metering.core.catalog import builtin_catalog

@@ -14,9 +14,9 @@ from typing import Self
 
 import psycopg
 
-from local.level_log import LevelLog
-from local.mqtt_wire import Counts, WireClient
-from local.platform import Levels, read_levels
+from local.measuring.level_log import LevelLog
+from local.measuring.mqtt_wire import Counts, WireClient
+from local.measuring.platform_tables import Levels, read_levels
 
 _LARGEST_PAYLOAD = 2000
 # How often, out of a hundred steps, the fleet changes.
@@ -36,7 +36,7 @@ class Traffic:
     broker_port, username, password:
         the broker; every client uses the same user.
     dsn:
-        the platform's database, with `local.platform.create_tables` done.
+        the platform's database, with `local.measuring.platform_tables.create_tables` done.
     now:
         the wall clock (UTC), for the log of changes.
     seed:

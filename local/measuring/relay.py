@@ -1,7 +1,7 @@
 """A TCP relay on loopback that counts what passes: the agent's own bytes, measured by neither end.
 
 Put between the agent and the broker, it gives the third side of the truth: what the broker counted, less what
-the relay and the probe counted, must be what the customers' clients counted (`local.truth`).
+the relay and the probe counted, must be what the customers' clients counted (`local.measuring.truth`).
 """
 
 import socket

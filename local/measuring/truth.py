@@ -5,20 +5,20 @@ MQTT. Three parties see every byte, each with a count of its own:
 - the broker's ``$SYS`` totals, read by a probe (`BrokerProbe`) that knows which of them it caused itself: a
   total holds exactly what stands before its message in the probe's stream (agent.collectors.broker_totals has
   the measurements);
-- the customers' clients, at their sockets (`local.traffic.Traffic.counts`);
-- the agent's connection, at a relay in between (`local.relay`).
+- the customers' clients, at their sockets (`local.measuring.traffic.Traffic.counts`);
+- the agent's connection, at a relay in between (`local.measuring.relay`).
 
 So ``$SYS`` less probe less relay = clients, to the byte, once the agent is gone or its connection is at rest:
 the relay counts also the messages that follow a total, which that total does not hold yet. A probe is an
 ordinary client to the agent and is billed as one: what the agent must have counted is clients + probe, the
-probe as of the same round (`Reading.own`).
+probe as of the same round (`Totals.own`).
 
 A broker's restart puts its totals to 0. `BrokerLives` adds the last reading before to those after; what the
 broker counted between that reading and its end is in no total, neither the agent's nor this one, so traffic
 has to stand still for that time.
 
-Levels. The database tells its devices and size at any moment (`local.platform.read_levels`). For their
-integrals the truth is the log of the changes, not samples (`local.level_log`).
+Levels. The database tells its devices and size at any moment (`platform_tables.read_levels`). For their
+integrals the truth is the log of the changes, not samples (`level_log`).
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from local.mqtt_wire import Counts, Message, WireClient
+from local.measuring.mqtt_wire import Counts, Message, WireClient
 
 _PREFIX = "$SYS/broker/"
 _UPTIME = "uptime"
@@ -56,7 +56,7 @@ class NoRoundError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Totals:
     """One round: the broker's totals, seen as if all its clients were one, and the probe's part in them."""
 
     uptime_seconds: int
@@ -98,7 +98,7 @@ class BrokerProbe:
         self._payload = 0
         self._client.subscribe([_PREFIX + name for name in (_UPTIME, *_FIELDS)])
 
-    def read(self) -> Reading:
+    def read(self) -> Totals:
         """The next round that begins after this call; `NoRoundError` when none comes in 30 s.
 
         Waits until the round's messages have all arrived. All that was settled with the broker before the
@@ -114,7 +114,7 @@ class BrokerProbe:
             self._take(message)
         while (message := self._client.receive(_QUIET_SECONDS)) is not None:
             self._take(message)
-        return Reading(self._round.uptime_seconds, Counts(**self._round.everyone), Counts(**self._round.own))
+        return Totals(self._round.uptime_seconds, Counts(**self._round.everyone), Counts(**self._round.own))
 
     def close(self) -> None:
         """Leave the broker without a goodbye, which no later reading of this probe could account for."""
@@ -156,10 +156,10 @@ class BrokerLives:
     def __init__(self) -> None:
         self._ended = Counts()
 
-    def end(self, last: Reading) -> None:
+    def end(self, last: Totals) -> None:
         """The broker is restarted after this reading; nothing may move in between."""
         self._ended += last.others
 
-    def total(self, now: Reading) -> Counts:
+    def total(self, now: Totals) -> Counts:
         """What all clients but the probes exchanged, over all lives, as of this reading."""
         return self._ended + now.others

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from local.environment import REPOSITORY, scrubbed
-from local.ministack import ADMINISTRATOR, REGION, StackError, tool_path
-from local.permissions import allow_batches
-from local.routes import add_routes
+from local.stack.ministack import ADMINISTRATOR, REGION, StackError, tool_path
+from local.stack.permissions import allow_batches
+from local.stack.routes import add_routes
 
 STACK_NAME = "zemfyre-billing-local"
 _SAM = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
