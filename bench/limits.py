@@ -116,7 +116,7 @@ def measure_all() -> list[dict[str, Any]]:
     """Start DynamoDB Local, fill it, and measure every case in a fresh process."""
     # A measured process must not carry these.
     from local.environment import scrubbed  # noqa: PLC0415
-    from local.services import DynamoDbLocal  # noqa: PLC0415
+    from local.services.dynamodb import DynamoDbLocal  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder, DynamoDbLocal(Path(folder)) as started:
         Heavy.connect(started.url).fill()

@@ -23,7 +23,7 @@ from aggregate.conservation import conserve
 from aggregate.dispatch import due_hours
 from aggregate.recompute import recompute
 from ingest.accept import accept
-from local.services import DynamoDbLocal
+from local.services.dynamodb import DynamoDbLocal
 from metering.aws.clients import RETRIES
 from metering.aws.web import Identity
 from metering.core.accounts import BillingPeriod, Customer

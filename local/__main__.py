@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from local.environment import REPOSITORY
-from local.ministack import StackError
-from local.stack import NO_STRIPE, attach, bring_down, bring_up
+from local.stack.ministack import StackError
+from local.stack.running import NO_STRIPE, attach, bring_down, bring_up
 
 _FOLDER = REPOSITORY / ".run"
 

@@ -1,6 +1,6 @@
 """The environment of everything that the demo and the tests start: no real account within reach.
 
-Source: design page "architecture", section "Safety of the local stack".
+Source: docs/local.md#safety
 """
 
 import ipaddress

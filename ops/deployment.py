@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import botocore.exceptions
 from botocore.config import Config
-
 from metering.tables.client import RETRIES, dynamodb
+
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import Ledger

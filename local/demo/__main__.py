@@ -21,13 +21,15 @@ from local.demo.show import show_meters, show_metrics
 from local.demo.story import POLL_SECONDS, Story, Truth
 from local.demo.waiting import TooLateError
 from local.environment import REPOSITORY
-from local.ministack import StackError
-from local.platform import create_tables
-from local.relay import Relay
-from local.services import Mosquitto, PostgreSQL
+from local.measuring.platform_tables import create_tables
+from local.measuring.relay import Relay
+from local.measuring.traffic import Traffic, TrafficFailedError
+from local.services.mosquitto import Mosquitto
+from local.services.postgres import PostgreSQL
 from local.services.program import ServiceError
-from local.stack import STRIPE_API_KEY, InvocationFailedError, Stack, running_stack
-from local.traffic import Traffic, TrafficFailedError
+from local.stack.access import InvocationFailedError, Stack
+from local.stack.ministack import StackError
+from local.stack.running import STRIPE_API_KEY, running_stack
 from metering.core.contract import parse_instant
 from metering.core.rating import BASE_FEE
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.environment import scrubbed
-from local.stack import STRIPE_API_KEY, Stack
+from local.stack.access import Stack
+from local.stack.running import STRIPE_API_KEY
 
 CUSTOMER_ID = "cust_demo"
 STACK_NAME = "zemfyre-billing-local"

@@ -83,7 +83,7 @@ class SimulatorProcess(Program):
         """It keeps everything in memory."""
 
     def _command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "local.stripe_simulator", "--port", str(self.port)]
+        return [sys.executable, "-m", "stripe_simulator", "--port", str(self.port)]
 
     def _answers(self) -> bool:
         try:

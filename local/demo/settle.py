@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from local.demo.waiting import wait_until
-from local.stack import Stack
+from local.stack.access import Stack
 from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import day_of

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from agent.observation import valid_for
 from local.demo.processes import AgentProcess
 from local.demo.waiting import wait_until
-from local.level_log import Bounds, LevelLog
-from local.mqtt_wire import Counts
-from local.platform import Levels
-from local.relay import Relay
-from local.services import Mosquitto
-from local.traffic import Traffic
-from local.truth import BrokerLives, BrokerProbe, as_metrics, minus
+from local.measuring.level_log import Bounds, LevelLog
+from local.measuring.mqtt_wire import Counts
+from local.measuring.platform_tables import Levels
+from local.measuring.relay import Relay
+from local.measuring.traffic import Traffic
+from local.measuring.truth import BrokerLives, BrokerProbe, as_metrics, minus
+from local.services.mosquitto import Mosquitto
 
 POLL_SECONDS = 1
 SEEN_AFTER = timedelta(seconds=2 * POLL_SECONDS + 1)

@@ -1,4 +1,9 @@
-"""A program on a loopback port: started, awaited, stopped, killed, and its last words when it dies."""
+"""A program on a loopback port: started, awaited, stopped, killed, and its last words when it dies.
+
+The real programs of the demo and the tests are of this kind: each is a context manager with ``start``,
+``stop`` (SIGTERM, then SIGKILL), ``kill`` (SIGKILL at once, as a power cut) and ``restart``; ``start``
+returns when the program answers. Source: docs/local.md#parts
+"""
 
 import os
 import shutil

@@ -12,8 +12,9 @@ from agent.clock import MachineClock
 from agent.collectors.mosquitto import MosquittoCollector
 from agent.observation import Moment, Observation, SourceError
 from agent.settings import MosquittoSettings
-from local.mqtt_wire import WireClient
-from local.services import Mosquitto, PostgreSQL
+from local.measuring.mqtt_wire import WireClient
+from local.services.mosquitto import Mosquitto
+from local.services.postgres import PostgreSQL
 
 type Until = Callable[[Callable[[], object]], None]
 type Watch = Callable[..., MosquittoCollector]

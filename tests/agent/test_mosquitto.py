@@ -8,8 +8,8 @@ import pytest
 from agent.collectors.mosquitto import MosquittoCollector
 from agent.meter import Verdict, elapsed_between, judge
 from agent.observation import Observation, SourceError
-from local.mqtt_wire import Counts, WireClient
-from local.services import Mosquitto
+from local.measuring.mqtt_wire import Counts, WireClient
+from local.services.mosquitto import Mosquitto
 
 type Watch = Callable[..., MosquittoCollector]
 type Connect = Callable[[str], WireClient]

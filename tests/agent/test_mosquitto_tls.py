@@ -8,7 +8,8 @@ import pytest
 
 from agent.collectors.mosquitto import MosquittoCollector
 from agent.observation import Observation, SourceError
-from local.services import Mosquitto, find_program
+from local.services.mosquitto import Mosquitto
+from local.services.program import find_program
 
 type Watch = Callable[..., MosquittoCollector]
 type Round = Callable[[MosquittoCollector], Observation]

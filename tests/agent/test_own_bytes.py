@@ -12,8 +12,8 @@ from agent.hour import Hour
 from agent.journal_file import open_read_only
 from agent.observation import SourceError
 from agent.tally import SourceState
-from local.relay import Relay
-from local.services import Mosquitto
+from local.measuring.relay import Relay
+from local.services.mosquitto import Mosquitto
 from tests.agent.process import Agent, wait_for
 
 ROUND_BYTES = 300

@@ -10,7 +10,7 @@ from psycopg import sql
 from agent.collectors.postgres import PostgresCollector
 from agent.observation import Moment, SourceError
 from agent.settings import PostgresSettings
-from local.services import PostgreSQL
+from local.services.postgres import PostgreSQL
 
 type Read = Callable[..., PostgresCollector]
 

@@ -9,17 +9,11 @@ import psycopg
 import pytest
 
 from local.environment import NotLoopback, scrubbed
-from local.mqtt_wire import WireClient, WireError
-from local.services import (
-    DynamoDbLocal,
-    Mosquitto,
-    PortInUse,
-    PostgreSQL,
-    ProgramDied,
-    ProgramMissing,
-    ServiceError,
-    find_program,
-)
+from local.measuring.mqtt_wire import WireClient, WireError
+from local.services.dynamodb import DynamoDbLocal
+from local.services.mosquitto import Mosquitto
+from local.services.postgres import PostgreSQL
+from local.services.program import PortInUse, ProgramDied, ProgramMissing, ServiceError, find_program
 
 
 def test_no_variable_of_a_real_account_reaches_a_started_program(monkeypatch: pytest.MonkeyPatch) -> None:

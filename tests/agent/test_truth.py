@@ -7,13 +7,13 @@ import pytest
 
 from agent.collectors.mosquitto import MosquittoCollector
 from agent.observation import Identity, Observation
-from local.level_log import Bounds, LevelLog
-from local.mqtt_wire import Counts
-from local.platform import create_tables
-from local.relay import Relay
-from local.services import Mosquitto
-from local.traffic import Traffic, TrafficFailedError
-from local.truth import BrokerLives, BrokerProbe, as_metrics, minus
+from local.measuring.level_log import Bounds, LevelLog
+from local.measuring.mqtt_wire import Counts
+from local.measuring.platform_tables import create_tables
+from local.measuring.relay import Relay
+from local.measuring.traffic import Traffic, TrafficFailedError
+from local.measuring.truth import BrokerLives, BrokerProbe, as_metrics, minus
+from local.services.mosquitto import Mosquitto
 
 type Watch = Callable[..., MosquittoCollector]
 type Round = Callable[[MosquittoCollector], Observation]

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 # Imported before any test captures output: its log goes to the stream that it finds at import.
 import metering.aws.observability  # noqa: F401
-from local.services import DynamoDbLocal
+from local.services.dynamodb import DynamoDbLocal
 from metering.aws.clients import RETRIES
 from metering.core.accounts import Customer
 from metering.core.instances import Instance, secret_digest

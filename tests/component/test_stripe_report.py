@@ -14,8 +14,6 @@ import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto import mock_aws
 
-from local.stripe_simulator import RunningSimulator, running_simulator
-from local.stripe_simulator.faults import Fault
 from metering.core.accounts import Customer
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import DAY, HOUR, hour_of
@@ -24,6 +22,8 @@ from metering.tables.closings import Closing
 from metering.tables.ledger import PENDING, SENT, Entry
 from ops.customers import add_customer, subscribe
 from stripe_report.gateway import stripe_client
+from stripe_simulator.serving.faults import Fault
+from stripe_simulator.serving.server import RunningSimulator, running_simulator
 from tests.component.service import STRIPE_KEY, Service
 from tests.stripe.world import prepare
 

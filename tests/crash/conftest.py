@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.services import DynamoDbLocal
+from local.services.dynamodb import DynamoDbLocal
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from local.demo.processes import SimulatorProcess
-from local.stack import Stack, running_stack
+from local.stack.access import Stack
+from local.stack.running import running_stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

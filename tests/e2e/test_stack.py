@@ -13,8 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.environment import REPOSITORY
-from local.ministack import PROGRAMS, StackError, is_running
-from local.stack import Stack, attach, bring_down, read, running_stack
+from local.stack.access import Stack
+from local.stack.ministack import PROGRAMS, StackError, is_running
+from local.stack.running import attach, bring_down, read, running_stack
 
 # Design page "storage": who writes what, with a partition that the function may write.
 MAY_WRITE = {

@@ -13,7 +13,8 @@ import stripe
 from local.demo.customer import DemoCustomer, make_customer
 from local.demo.figures import MeterRow, meter_rows
 from local.demo.settle import Books, settle
-from local.stack import STRIPE_API_KEY, Stack
+from local.stack.access import Stack
+from local.stack.running import STRIPE_API_KEY
 from metering.core.contract import MAX_REPORT_BYTES, format_instant
 from metering.core.periods import hour_of
 

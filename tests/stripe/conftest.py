@@ -2,8 +2,8 @@
 
 import pytest
 
-from local.stripe_simulator import StripeAccount
 from metering.core.catalog import builtin_catalog
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.world import World, prepared_account
 
 

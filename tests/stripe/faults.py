@@ -9,11 +9,11 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from local.stripe_simulator import StripeAccount
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import HOUR
 from metering.core.rating import invoice_total
 from metering.tables.ledger import PENDING, SENT
+from stripe_simulator.serving.account import StripeAccount
 from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World, prepared_account

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from local.stripe_simulator.records import Meter
 from metering.core.late_usage import late_usage
 from metering.core.periods import HOUR
 from metering.core.rating import invoice_total, quantities, rate, tiered_amount
 from metering.tables.ledger import SENT
+from stripe_simulator.engine.objects import Meter
 from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, World, lines_of

@@ -7,7 +7,7 @@ from typing import override
 import httpx
 import stripe
 
-from local.stripe_simulator import RunningSimulator
+from stripe_simulator.serving.server import RunningSimulator
 from tests.stripe.world import GRACE, Wire, World, prepare
 
 

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 
-from local.stripe_simulator import StripeAccount
 from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
 from metering.core.late_usage import late_usage
@@ -18,6 +17,7 @@ from metering.core.periods import HOUR
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
 from stripe_report.messages import Reconcile
+from stripe_simulator.serving.account import StripeAccount
 from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World

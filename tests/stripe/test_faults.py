@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from local.stripe_simulator import StripeAccount
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.faults import CASES, PAGE, Case, page, run
 
 

@@ -9,9 +9,10 @@ import httpx
 import pytest
 import stripe
 
-from local.stripe_simulator import Clock, RunningSimulator, running_simulator
 from metering.tables.ledger import PENDING, SENT
 from stripe_report.gateway import RETRIES, UNANSWERED_LIMIT, Gateway, MeterEvent, fate, stripe_client
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import RunningSimulator, running_simulator
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

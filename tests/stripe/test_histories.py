@@ -9,8 +9,10 @@ from functools import cache
 
 import pytest
 
-from local.stripe_simulator import Clock, StripeAccount, running_simulator
 from metering.core.catalog import Catalog, Override, Price, builtin_catalog
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.account import StripeAccount
+from stripe_simulator.serving.server import running_simulator
 from tests.stripe.histories import History
 from tests.stripe.http_world import HttpWorld
 from tests.stripe.world import START, World, peak_catalog, prepared_account

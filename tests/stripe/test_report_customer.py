@@ -11,12 +11,12 @@ from decimal import Decimal
 
 import pytest
 
-from local.stripe_simulator import StripeAccount
 from metering.core.accounts import Status
 from metering.core.periods import HOUR
 from metering.tables.ledger import PENDING, SENT, Day, VersionConflictError
 from stripe_report.gateway import MeterEvent
 from stripe_report.report import report_customer
+from stripe_simulator.serving.account import StripeAccount
 from testing.steps import CrashError
 from tests.stripe.transport import METER_EVENTS, fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World

@@ -10,12 +10,12 @@ from functools import cache
 import pytest
 import stripe
 
-from local.stripe_simulator import StripeAccount
 from metering.core.accounts import PeriodState
 from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.periods import HOUR
 from metering.core.rating import BASE_FEE
 from metering.core.usage import PeriodUsage
+from stripe_simulator.serving.account import StripeAccount
 from tests.stripe.world import CUSTOMER, GIB, START, World, lines_of, peak_catalog, prepared_account
 from usage_query.current_period import Standing, current_period
 

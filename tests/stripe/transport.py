@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from local.stripe_simulator import Call, Clock, StripeAccount
-from local.stripe_simulator.account import path_template
-from local.stripe_simulator.faults import Fault, Faults
-from local.stripe_simulator.forms import decode
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.protocol.forms import decode
+from stripe_simulator.serving.account import Call, StripeAccount, path_template
+from stripe_simulator.serving.faults import Fault, Faults
 from testing.steps import Steps
 
 METER_EVENTS = "POST /v1/billing/meter_events"

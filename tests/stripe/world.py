@@ -17,9 +17,6 @@ from typing import Any, Protocol, cast
 import stripe
 
 from aggregate.recompute import recompute
-from local.stripe_simulator import Clock, StripeAccount
-from local.stripe_simulator.faults import Faults
-from local.stripe_simulator.state import Settings
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.basis import Basis
 from metering.core.billable import Contributions
@@ -41,6 +38,10 @@ from stripe_report.events import read_event
 from stripe_report.gateway import Gateway
 from stripe_report.messages import read
 from stripe_report.work import Writer
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.engine.state import Settings
+from stripe_simulator.serving.account import StripeAccount
+from stripe_simulator.serving.faults import Faults
 from testing.steps import Steps
 from tests.stripe.transport import METER_EVENTS, InProcess, in_process_client
 

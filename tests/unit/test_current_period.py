@@ -196,7 +196,7 @@ def test_silent_instances() -> None:
 
 
 def test_a_sixth_meter_shows_everywhere() -> None:
-    """A meter that the catalogue adds is among the meters, the days and the lines, without code of its own."""
+    """A meter that the catalogue adds is among the meters, the days and the lines, without code."""
     builtin = builtin_catalog()
     points = Meter(label="Points", metrics=("influxdb_points",), unit="point", unit_size=1, basis=Basis.SUM)
     price = Price(included=Decimal(10), overage=Decimal("0.5"))

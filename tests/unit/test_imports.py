@@ -10,7 +10,7 @@ import pytest
 from local.environment import REPOSITORY
 
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
-ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local"]
+ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local", "stripe_simulator"]
 
 
 def kept(folder: Path) -> tuple[bool, str]:
@@ -42,6 +42,20 @@ def test_every_contract_is_kept(sources: Path) -> None:
     assert everything, words
 
 
+def test_no_module_bears_a_standard_library_modules_name() -> None:
+    """A folder on the path, or a name read without its package, never hides the standard library's."""
+    modules = [
+        module.relative_to(REPOSITORY / root)
+        for root in [*ROOTS, "bench"]
+        for module in (REPOSITORY / root).rglob("*.py")
+        if module.name not in {"__init__.py", "__main__.py"}
+    ]
+    assert len(modules) > len(ROOTS)
+    assert [] == [
+        module for module in modules if sys.stdlib_module_names.intersection(module.with_suffix("").parts)
+    ]
+
+
 @pytest.mark.parametrize(
     ("module", "forbidden", "contract"),
     [
@@ -54,6 +68,32 @@ def test_every_contract_is_kept(sources: Path) -> None:
             "A function imports metering, never another",
         ),
         ("functions/usage_query/live.py", "import stripe", "stripe is imported by stripe_report"),
+        (
+            "stripe_simulator/engine/rating.py",
+            "import metering.core.rating",
+            "The Stripe simulator imports nothing",
+        ),
+        ("stripe_simulator/protocol/forms.py", "import stripe", "The Stripe simulator imports nothing"),
+        (
+            "stripe_simulator/engine/state.py",
+            "import stripe_simulator.resources.prices",
+            "The Stripe simulator in rooms",
+        ),
+        ("stripe_simulator/engine/clock.py", "import asyncio", "The Stripe simulator speaks HTTP in serving"),
+        (
+            "local/stack/running.py",
+            "import stripe_simulator.serving.account",
+            "Tests alone import the Stripe simulator",
+        ),
+        ("local/services/program.py", "import local.stack.ministack", "local in rooms"),
+        ("local/stack/deploy.py", "import local.demo.waiting", "local in rooms"),
+        (
+            "local/stack/deploy.py",
+            "import metering.core.periods",
+            "The stack and the services import",
+        ),
+        ("local/measuring/relay.py", "import agent.clock", "The measuring owes nothing"),
+        ("local/measuring/traffic.py", "import local.services.program", "The measuring owes nothing"),
         ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
     ],
 )

@@ -9,8 +9,9 @@ import stripe
 from metering.tables.client import dynamodb
 from moto import mock_aws
 
-from local.stripe_simulator import Clock, RunningSimulator, running_simulator
 from ops.deployment import Deployment
+from stripe_simulator.engine.clock import Clock
+from stripe_simulator.serving.server import RunningSimulator, running_simulator
 from tests.component.ops.desk import STACK, Desk, create_stack
 
 

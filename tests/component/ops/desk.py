@@ -19,11 +19,11 @@ from ops.__main__ import main
 if TYPE_CHECKING:
     import stripe
 
-    from local.stripe_simulator import RunningSimulator
     from metering.tables.customers import Customers
     from metering.tables.hours import Hours
     from metering.tables.ledger import Ledger
     from metering.tables.markers import Markers
+    from stripe_simulator.serving.server import RunningSimulator
 
 STACK = "zemfyre-billing-test"
 METRICS = "ZemfyreBilling/test"

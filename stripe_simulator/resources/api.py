@@ -1,0 +1,34 @@
+"""Every call of the API, resource by resource."""
+
+from stripe_simulator.resources import (
+    customers,
+    event_summaries,
+    events,
+    invoice_items,
+    invoice_previews,
+    invoices,
+    meter_events,
+    meters,
+    prices,
+    products,
+    subscription_items,
+    subscription_schedules,
+    subscriptions,
+)
+from stripe_simulator.resources.endpoint import Endpoint
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *products.ENDPOINTS,
+    *prices.ENDPOINTS,
+    *customers.ENDPOINTS,
+    *meters.ENDPOINTS,
+    *event_summaries.ENDPOINTS,
+    *meter_events.ENDPOINTS,
+    *subscriptions.ENDPOINTS,
+    *subscription_items.ENDPOINTS,
+    *subscription_schedules.ENDPOINTS,
+    *invoice_previews.ENDPOINTS,
+    *invoices.ENDPOINTS,
+    *invoice_items.ENDPOINTS,
+    *events.ENDPOINTS,
+)
