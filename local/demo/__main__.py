@@ -16,7 +16,7 @@ from rich.console import Console
 from local.demo.customer import CUSTOMER_ID, CommandFailedError, DemoCustomer, make_customer
 from local.demo.figures import covered_span, meter_rows, metric_rows
 from local.demo.processes import AgentProcess, SimulatorProcess
-from local.demo.settle import Books, settle
+from local.demo.settle import settle, tables_of
 from local.demo.show import show_meters, show_metrics
 from local.demo.story import POLL_SECONDS, Story, Truth
 from local.demo.waiting import TooLateError
@@ -32,6 +32,7 @@ from local.stack.ministack import StackError
 from local.stack.running import STRIPE_API_KEY, running_stack
 from metering.core.contract import parse_instant
 from metering.core.rating import BASE_FEE
+from metering.tables.tables import Tables
 
 FOLDER = REPOSITORY / ".run" / "demo"
 STRETCH_SECONDS = 6.0
@@ -96,18 +97,18 @@ def _run(console: Console, *, once: bool) -> int:
         )
         customer = make_customer(stack, simulator.url)
         say(f"customer {CUSTOMER_ID} on starter, with a Stripe subscription and an instance key")
-        books = Books(stack)
+        tables = tables_of(stack)
         relay = running.enter_context(Relay(broker.port))
         traffic = running.enter_context(_traffic(broker, database))
         agent = AgentProcess(
             FOLDER, _settings(stack, customer, broker, relay, database), ("mqtt", "postgres")
         )
         running.callback(agent.stop)
-        story = Story(broker, relay, traffic, agent, lambda: _counted(agent, books))
+        story = Story(broker, relay, traffic, agent, lambda: _counted(agent, tables))
         truth = story.play(say, STRETCH_SECONDS)
-        settle(stack, books, CUSTOMER_ID)
+        settle(stack, tables, CUSTOMER_ID)
         say("recomputed, reported to Stripe")
-        differences = _compare(console, stack, books, customer, simulator, truth)
+        differences = _compare(console, stack, tables, customer, simulator, truth)
         if not once:
             agent.start()
             traffic.resume()
@@ -138,12 +139,12 @@ def _settings(
     }
 
 
-def _counted(agent: AgentProcess, books: Books) -> int:
+def _counted(agent: AgentProcess, tables: Tables) -> int:
     """The network bytes the agent has counted: the open hour on its page, earlier ones as delivered."""
     open_hour = parse_instant(agent.health()["hour"])
     amounts = agent.open_amounts()
     start, _ = covered_span(open_hour)
-    earlier = [r.counters for r in books.reports.between(CUSTOMER_ID, start, open_hour)]
+    earlier = [r.counters for r in tables.reports.between(CUSTOMER_ID, start, open_hour)]
     return sum(
         counters.get(metric, 0)
         for counters in (amounts, *earlier)
@@ -154,16 +155,16 @@ def _counted(agent: AgentProcess, books: Books) -> int:
 def _compare(
     console: Console,
     stack: Stack,
-    books: Books,
+    tables: Tables,
     customer: DemoCustomer,
     simulator: SimulatorProcess,
     truth: Truth,
 ) -> int:
     """Print both tables and the verdict; return the number of differences."""
     client = stripe.StripeClient(STRIPE_API_KEY, base_addresses={"api": simulator.url})
-    period = books.customers.periods(CUSTOMER_ID)[0].span
-    metrics = metric_rows(truth, books, covered_span(datetime.now(UTC)), CUSTOMER_ID)
-    meters = meter_rows(books, customer, client, stack.api_url, period, CUSTOMER_ID)
+    period = tables.customers.periods(CUSTOMER_ID)[0].span
+    metrics = metric_rows(truth, tables, covered_span(datetime.now(UTC)), CUSTOMER_ID)
+    meters = meter_rows(tables, customer, client, stack.api_url, period, CUSTOMER_ID)
     show_metrics(console, metrics)
     show_meters(console, meters)
     agree = [row.agrees for row in metrics] + [row.agrees for row in meters]

@@ -10,7 +10,6 @@ import httpx
 import stripe
 
 from local.demo.customer import DemoCustomer
-from local.demo.settle import Books
 from local.demo.story import Truth
 from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
@@ -20,6 +19,7 @@ from metering.core.rating import BASE_FEE, quantities
 from metering.core.reconcile import TOLERANCE
 from metering.core.rollup import Hour
 from metering.core.stripe_names import event_name
+from metering.tables.tables import Tables
 
 _MS = 1000
 
@@ -64,11 +64,11 @@ class MeterRow:
 
 
 def metric_rows(
-    truth: Truth, books: Books, span: tuple[datetime, datetime], customer_id: str
+    truth: Truth, tables: Tables, span: tuple[datetime, datetime], customer_id: str
 ) -> list[MetricRow]:
     """Compare what the sources showed with reports and hours."""
-    reports = list(books.reports.between(customer_id, *span))
-    hours = list(books.hours.between(customer_id, *span))
+    reports = list(tables.reports.between(customer_id, *span))
+    hours = list(tables.hours.between(customer_id, *span))
     rows = [
         MetricRow(metric, "amount", amount, _amount(metric, reports), _amount(metric, hours))
         for metric, amount in sorted(truth.exact().items())
@@ -88,7 +88,7 @@ def metric_rows(
 
 
 def meter_rows(
-    books: Books,
+    tables: Tables,
     customer: DemoCustomer,
     client: stripe.StripeClient,
     api_url: str,
@@ -97,9 +97,9 @@ def meter_rows(
 ) -> list[MeterRow]:
     """Compare hours, ledger and Stripe for every meter, and the base fee, of the period."""
     catalog = builtin_catalog()
-    hours = list(books.hours.between(customer_id, period.first_hour, period.end_hour))
+    hours = list(tables.hours.between(customer_id, period.first_hour, period.end_hour))
     contributed = quantities(all_contributions(catalog, hours, period))
-    ledger = _ledger(books, {day_of(hour.start) for hour in hours}, customer_id)
+    ledger = _ledger(tables, {day_of(hour.start) for hour in hours}, customer_id)
     invoice = _preview(client, customer)
     estimate = _estimate(api_url, customer)
     meters = {meter.event_name: meter.id for meter in client.v1.billing.meters.list({"limit": 100}).data}
@@ -133,10 +133,10 @@ def _last(metric: str, kept: Iterable[Report | Hour]) -> int:
     return levels[-1] if levels else -1
 
 
-def _ledger(books: Books, days: Iterable[date], customer_id: str) -> Mapping[str, Decimal]:
+def _ledger(tables: Tables, days: Iterable[date], customer_id: str) -> Mapping[str, Decimal]:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for day in days:
-        for (meter, _hour), entry in books.ledger.day(customer_id, day).entries.items():
+        for (meter, _hour), entry in tables.ledger.day(customer_id, day).entries.items():
             sums[meter] += entry.value
     return sums
 

@@ -12,11 +12,12 @@ import stripe
 
 from local.demo.customer import DemoCustomer, make_customer
 from local.demo.figures import MeterRow, meter_rows
-from local.demo.settle import Books, settle
+from local.demo.settle import settle, tables_of
 from local.stack.access import Stack
 from local.stack.running import STRIPE_API_KEY
 from metering.core.contract import MAX_REPORT_BYTES, format_instant
 from metering.core.periods import hour_of
+from metering.tables.tables import Tables
 
 CUSTOMER = "cust_e2e"
 
@@ -59,7 +60,7 @@ def test_a_posted_report_is_read_and_billed_to_the_cent(
     stack: Stack, customer: DemoCustomer, api: httpx.Client, stripe_api_base: str
 ) -> None:
     """Accepted, visible in the next read, and the same in hours, ledger, Stripe and estimate."""
-    books = Books(stack)
+    tables = tables_of(stack)
     for revision, calls in ((1, 250_500), (2, 300_600)):
         counters = {"mqtt_bytes_sent": 3 * 2**20, "mqtt_bytes_received": 2**20, "http_requests": calls}
         posted = api.post("/api/usage/report", json=report(revision=revision, counters=counters))
@@ -68,8 +69,8 @@ def test_a_posted_report_is_read_and_billed_to_the_cent(
         page = api.get(f"/api/usage/current-period/{CUSTOMER}").json()
         assert str(calls) == page["api_calls"]
 
-        settle(stack, books, CUSTOMER)
-        rows = {row.meter: row for row in _rows(books, customer, stack, stripe_api_base)}
+        settle(stack, tables, CUSTOMER)
+        rows = {row.meter: row for row in _rows(tables, customer, stack, stripe_api_base)}
         assert [] == [row for row in rows.values() if not row.agrees]
         assert Decimal(calls) / 1000 == rows["api_calls"].invoiced
     # 300.6 thousand calls, 100 included, $0.50 for each thousand beyond.
@@ -136,7 +137,7 @@ def _items(stack: Stack) -> int:
     return count
 
 
-def _rows(books: Books, customer: DemoCustomer, stack: Stack, stripe_api_base: str) -> list[MeterRow]:
+def _rows(tables: Tables, customer: DemoCustomer, stack: Stack, stripe_api_base: str) -> list[MeterRow]:
     client = stripe.StripeClient(STRIPE_API_KEY, base_addresses={"api": stripe_api_base})
-    period = books.customers.periods(CUSTOMER)[0].span
-    return meter_rows(books, customer, client, stack.api_url, period, CUSTOMER)
+    period = tables.customers.periods(CUSTOMER)[0].span
+    return meter_rows(tables, customer, client, stack.api_url, period, CUSTOMER)
