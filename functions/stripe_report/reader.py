@@ -12,9 +12,8 @@ from typing import Any
 
 import stripe
 
-from metering.core.stripe_names import meter_of_event_name
+from metering.core.stripe_names import LARGEST_PAGE, meter_of_event_name, our_id
 
-_PAGE = 100
 _AT_A_PERIODS_END = frozenset({"subscription_cycle", "subscription_update"})
 _CENTS = -2
 """The exponent of a cent in dollars."""
@@ -85,7 +84,7 @@ class Reader:
         items = found["items"]["data"]
         return Subscription(
             subscription_id=found.id,
-            customer_id=_our_id(found.metadata) or self.customer_id(_id_of(found.customer)),
+            customer_id=our_id(found.metadata) or self.customer_id(_id_of(found.customer)),
             start=min(_instant(item["current_period_start"]) for item in items),
             end=min(_instant(item["current_period_end"]) for item in items),
             ended_at=None if found.ended_at is None else _instant(found.ended_at),
@@ -94,7 +93,7 @@ class Reader:
 
     def customer_id(self, stripe_customer_id: str) -> str | None:
         """Return our id of a Stripe customer, None when it is none of ours."""
-        return _our_id(self._stripe.v1.customers.retrieve(stripe_customer_id).metadata)
+        return our_id(self._stripe.v1.customers.retrieve(stripe_customer_id).metadata)
 
     def customer_of_invoice(self, invoice_id: str) -> str | None:
         """Return our id of the customer that an invoice goes to, None when it is none of ours."""
@@ -108,7 +107,7 @@ class Reader:
             {
                 "customer": stripe_customer_id,
                 "created": {"gte": int(period_end.timestamp())},
-                "limit": _PAGE,
+                "limit": LARGEST_PAGE,
             }
         )
         for found in listed.auto_paging_iter():
@@ -134,7 +133,7 @@ class Reader:
                 "start_time": int(start.timestamp()),
                 "end_time": int(end.timestamp()),
                 "value_grouping_window": "hour",
-                "limit": _PAGE,
+                "limit": LARGEST_PAGE,
             },
         )
         return {
@@ -190,15 +189,10 @@ class Reader:
         if meter in self._meters:
             return self._meters[meter]
         archived: dict[str, str] = {}
-        for found in self._stripe.v1.billing.meters.list({"limit": _PAGE}).auto_paging_iter():
+        for found in self._stripe.v1.billing.meters.list({"limit": LARGEST_PAGE}).auto_paging_iter():
             if name := meter_of_event_name(found.event_name):
                 (self._meters if found.status == "active" else archived)[name] = found.id
         return self._meters.get(meter, archived.get(meter))
-
-
-def _our_id(metadata: Any) -> str | None:
-    named = metadata.to_dict().get("customer_id") if metadata else None
-    return str(named) if named else None
 
 
 def _id_of(expandable: Any) -> str:

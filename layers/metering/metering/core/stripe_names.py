@@ -1,4 +1,4 @@
-"""The names by which Stripe's objects are found again: meters, prices, meter events.
+"""The names by which Stripe's objects are found again: meters, prices, meter events, what is a customer's.
 
 Pure text, shared by whoever makes the objects (ops) and whoever uses them (stripe_report). Source:
 docs/stripe-protocol.md#the-protocol and docs/stripe-protocol.md#setting-up.
@@ -8,13 +8,19 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metering.core.catalog import Price, Terms
 from metering.core.contract import canonical_json
 from metering.core.rating import BASE_FEE
 
 CENTS = 100
+OUR_ID = "customer_id"
+"""The name in a Stripe object's metadata under which it bears our customer's id."""
+LATE_ITEM = "late_item"
+"""The name in an invoice item's metadata under which it bears our late item's id."""
+LARGEST_PAGE = 100
+"""Objects a page of a list of Stripe's has at most; it is ten unless asked for."""
 _PREFIX = "zemfyre_"
 _FINGERPRINT = 10
 _IDENTIFIER = re.compile(
@@ -56,6 +62,12 @@ def read_identifier(identifier: str) -> EventName | None:
     except ValueError:
         return None
     return EventName(match["customer"], match["meter"], hour, int(match["number"]))
+
+
+def our_id(metadata: Any) -> str | None:
+    """Return the customer that a Stripe object's metadata name; None when it is none of ours."""
+    named = metadata.to_dict().get(OUR_ID) if metadata else None
+    return str(named) if named else None
 
 
 def base_lookup_key(customer_id: str, terms: Terms, plan_fee: Decimal | str) -> str:
