@@ -1,7 +1,7 @@
 """The operator's command line; it works with the operator's own AWS credentials and Stripe key.
 
-A group of commands is a module in ``ops/commands/`` and one line here. Exit statuses: 0 done, 1 failed (or
-something differs), 2 wrong usage.
+A command is a module in ``ops/commands/`` that is named below; its logic is the module of the same name in
+``ops/``. Exit statuses: 0 done, 1 failed (or something differs), 2 wrong usage.
 """
 
 import sys
@@ -11,8 +11,20 @@ import stripe
 import typer
 
 from metering.core.catalog import CatalogError
-from ops.commands import billing, customers, fleet, instances, plans, portal, replay, simulate, subscriptions
-from ops.commands import stripe as stripe_commands
+from ops.commands import (
+    attach,
+    customers,
+    instances,
+    late_usage,
+    portal,
+    probe,
+    reconcile,
+    replay,
+    set_plan,
+    simulate,
+    status,
+    sync,
+)
 from ops.errors import OperatorError
 
 app = typer.Typer(
@@ -22,18 +34,22 @@ app = typer.Typer(
     "AWS credentials are boto3's own; STRIPE_API_KEY holds Stripe's; ZEMFYRE_STACK names the stack.",
     pretty_exceptions_enable=False,
 )
-app.add_typer(stripe_commands.app, name="stripe")
-app.add_typer(customers.app, name="customers")
-app.add_typer(instances.app, name="instances")
-plans.add_to(customers.app)
-subscriptions.add_to(customers.app)
-billing.add_to(app)
-fleet.add_to(app)
-simulate.add_to(app)
-portal.add_to(app)
-app.command("replay", epilog="Example: ops replay cust_8f2c --from 2026-11-01 --to 2026-11-08 --dry-run")(
-    replay.replay
-)
+
+
+def _group(name: str, text: str) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help=text)
+    app.add_typer(group, name=name)
+    return group
+
+
+for line, modules in (
+    (app, (reconcile, late_usage, status, simulate, portal, replay)),
+    (_group("stripe", "Products, meters and prices in Stripe."), (sync, probe)),
+    (_group("customers", "Customers and their subscriptions."), (customers, set_plan, attach)),
+    (_group("instances", "Instances and their keys."), (instances,)),
+):
+    for module in modules:
+        module.register(line)
 
 
 def main() -> None:

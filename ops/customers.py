@@ -1,80 +1,101 @@
-"""Adding customers: Stripe's objects first, then ours; each is found again after a crash."""
+"""Adding customers, suspending and resuming them: Stripe's objects first, then ours, each step once.
+
+Source: docs/storage.md#tables and docs/billing.md#periods.
+"""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import date, datetime
 
 import stripe
 
-from metering.core.accounts import BillingPeriod, Customer
+from metering.core.accounts import BillingPeriod, Customer, Status
 from metering.core.catalog import Catalog
-from metering.core.periods import Period, hour_of
-from metering.tables.customers import Customers
+from metering.core.periods import Period
+from metering.tables.customers import Account, Customers
+from metering.tables.markers import Markers
 from ops.errors import OperatorError
-from ops.stripe_checks import our_id
-from ops.stripe_objects import apply, catalog_prices, customer_prices, existing_prices, missing
-
-DAYS_UNTIL_DUE = 30
-_PAGE = 100
+from ops.periods import mark_open_days, open_days
+from ops.stripe_objects import own_prices
+from ops.subscriptions import SubscriptionRequest, subscribe
 
 
 @dataclass(frozen=True)
-class StripeTerms:
-    """How a customer is to be in Stripe: existing objects to attach to, and how invoices are paid.
-
-    A new Stripe customer has no payment method, and a subscription that charges one automatically would stay
-    ``incomplete`` and expire: so invoices are sent, due after ``days_until_due``. None charges automatically.
-    """
-
-    customer_id: str | None = None
-    subscription_id: str | None = None
-    days_until_due: int | None = DAYS_UNTIL_DUE
-
-
-@dataclass(frozen=True)
-class Subscribed:
-    """A customer with the ids of its Stripe objects, and its present period."""
+class NewCustomer:
+    """A customer that is asked for, and how it is to be in Stripe; None keeps it out of Stripe."""
 
     customer: Customer
-    period: Period
+    subscription: SubscriptionRequest | None
+
+    def check(self, present: Account | None) -> None:
+        """Compare what is asked for with what is there.
+
+        Raises
+        ------
+        OperatorError
+            When the customer is there with another profile, or without Stripe.
+        """
+        if present is None:
+            return
+        customer_id = self.customer.customer_id
+        if not _is_same_request(present.customer, self.customer):
+            raise OperatorError(
+                f"the customer {customer_id} exists already, with another profile; see `ops customers show "
+                f"{customer_id}`, change its plan with `ops customers set-plan`"
+            )
+        if self.subscription is not None and present.customer.stripe_customer_id is None:
+            raise OperatorError(
+                f"the customer {customer_id} exists already, without Stripe; use "
+                f"`ops customers attach {customer_id}`"
+            )
+
+    def needs(self, present: Account | None) -> bool:
+        """Tell whether anything is to be made: nothing is there, or a crash left out the first period."""
+        return present is None or (self.subscription is not None and not present.periods)
+
+    def to_be_made(self, catalog: Catalog) -> list[tuple[str, str]]:
+        """Return what adding makes or attaches to, as kind and name."""
+        rows = [("customer", self.customer.customer_id)]
+        if self.subscription is not None:
+            rows += [("price", price.lookup_key) for price in own_prices([self.customer], catalog)]
+            rows.append(("Stripe customer", self.subscription.stripe_customer_id or "a new one"))
+            rows.append(("Stripe subscription", self.subscription.stripe_subscription_id or "a new one"))
+        return rows
 
 
-def subscribe(
-    client: stripe.StripeClient,
-    customer: Customer,
+@dataclass(frozen=True)
+class Added:
+    """A customer as it is now; ``new`` is False when it was there already."""
+
+    customer: Customer
+    new: bool
+
+
+def add_new(
+    client: stripe.StripeClient | None,
+    request: NewCustomer,
+    present: Account | None,
+    customers: Customers,
     catalog: Catalog,
     now: datetime,
-    terms: StripeTerms | None = None,
-) -> Subscribed:
-    """Make a customer's Stripe customer and subscription, or find those there are.
+) -> Added:
+    """Add a customer that was checked against the one that is present; what a crash left undone is done.
 
-    A new subscription starts on its anchor, at the full hour before now, so that there is no stub period: it
-    is dated back to that hour and its cycle keeps the day and hour.
+    A client of Stripe is needed where something is to be made there.
 
     Raises
     ------
     OperatorError
-        When a price of the catalogue is not in Stripe, an object belongs to another customer, or the
-        subscription has other prices or no monthly periods.
+        As `ops.subscriptions.subscribe` and `add_customer` say.
     """
-    terms = terms or StripeTerms()
-    lookup_keys = make_own_prices(client, customer, catalog)
-    subscription = _given_subscription(client, customer, terms)
-    if subscription is not None:
-        stripe_customer_id = str(subscription["customer"])
-        _claim_customer(client, customer, stripe_customer_id)
-    else:
-        stripe_customer_id = _stripe_customer(client, customer, terms)
-        subscription = _own_subscription(client, customer, stripe_customer_id)
-    if subscription is None:
-        subscription = _create_subscription(client, customer, stripe_customer_id, lookup_keys, now, terms)
-    _check_prices(subscription, lookup_keys)
-    if our_id(subscription) is None:
-        metadata: Any = {"metadata": {"customer_id": customer.customer_id}}
-        client.v1.subscriptions.update(str(subscription["id"]), metadata)
-    period, anchor = _present_period(subscription)
-    ids = {"stripe_customer_id": stripe_customer_id, "stripe_subscription_id": str(subscription["id"])}
-    return Subscribed(customer.model_copy(update=ids | {"anchor": anchor}), period)
+    if present is not None and not request.needs(present):
+        customers.add(present.customer)  # its directory entry, which a crash may have left out
+        return Added(present.customer, new=False)
+    customer, period = request.customer, None
+    if request.subscription is not None:
+        assert client is not None
+        subscribed = subscribe(client, customer, catalog, now, request.subscription)
+        customer, period = subscribed.customer, subscribed.period
+    return Added(customer, add_customer(customers, customer, period))
 
 
 def add_customer(customers: Customers, customer: Customer, period: Period | None) -> bool:
@@ -96,141 +117,45 @@ def add_customer(customers: Customers, customer: Customer, period: Period | None
     return new
 
 
-def is_same_request(present: Customer, asked: Customer) -> bool:
+def set_status(customers: Customers, customer: Customer, status: Status, *, dry_run: bool) -> bool:
+    """Give a customer a status; tell whether it has, or under ``dry_run`` had, another.
+
+    Raises
+    ------
+    OperatorError
+        When the profile was changed meanwhile.
+    """
+    changed = customer.status is not status
+    if changed and not dry_run:
+        replace_profile(customers, customer, customer.model_copy(update={"status": status}))
+    return changed
+
+
+def days_to_report(account: Account, markers: Markers, now: datetime, *, dry_run: bool) -> list[date]:
+    """Mark the days of a resumed customer's open periods to be reported; return them.
+
+    One that is not in Stripe has none. ``dry_run`` marks nothing.
+    """
+    if account.customer.stripe_customer_id is None:
+        return []
+    return list(open_days(account, now)) if dry_run else mark_open_days(account, markers, now)
+
+
+def replace_profile(customers: Customers, read: Customer, wanted: Customer) -> None:
+    """Put a profile in place of the one that was read.
+
+    Raises
+    ------
+    OperatorError
+        When somebody changed it meanwhile.
+    """
+    if not customers.replace(read, wanted):
+        raise OperatorError(f"the profile of {wanted.customer_id} was changed meanwhile; run again")
+
+
+def _is_same_request(present: Customer, asked: Customer) -> bool:
     """Tell whether adding again asks for the customer that is there; what Stripe gave it does not count."""
     given = {
         name: getattr(present, name) for name in ("anchor", "stripe_customer_id", "stripe_subscription_id")
     }
     return asked.model_copy(update=given) == present
-
-
-def make_own_prices(client: stripe.StripeClient, customer: Customer, catalog: Catalog) -> list[str]:
-    """Make the customer's own prices where they are missing; return the lookup keys of all that it pays.
-
-    Raises
-    ------
-    OperatorError
-        When something of the catalogue is not in Stripe.
-    """
-    wanted = list(
-        customer_prices(customer.customer_id, catalog.terms(customer.plan, customer.override), catalog)
-    )
-    absent = missing(client, catalog, wanted)
-    shared = {price.lookup_key for price in catalog_prices(catalog)}
-    unsynced = [name for kind, name in absent.rows if kind != "price" or name in shared]
-    if unsynced:
-        raise OperatorError(f"not in Stripe yet: {', '.join(unsynced)}; run `ops stripe sync` first")
-    for _made in apply(client, absent):
-        continue
-    return [price.lookup_key for price in wanted]
-
-
-def _create_subscription(
-    client: stripe.StripeClient,
-    customer: Customer,
-    stripe_customer_id: str,
-    lookup_keys: list[str],
-    now: datetime,
-    terms: StripeTerms,
-) -> Any:
-    prices = existing_prices(client, lookup_keys)
-    start = hour_of(now)
-    params: dict[str, Any] = {
-        "customer": stripe_customer_id,
-        "items": [{"price": prices[key].id} for key in lookup_keys],
-        "backdate_start_date": int(start.timestamp()),
-        "billing_cycle_anchor_config": {
-            "day_of_month": start.day,
-            "hour": start.hour,
-            "minute": 0,
-            "second": 0,
-        },
-        "billing_mode": {"type": "flexible"},
-        "metadata": {"customer_id": customer.customer_id},
-    }
-    if terms.days_until_due is not None:
-        params |= {"collection_method": "send_invoice", "days_until_due": terms.days_until_due}
-    options: Any = {"idempotency_key": f"subscribe-{customer.customer_id}-{start:%Y%m%d%H}"}
-    made: Any = params
-    return client.v1.subscriptions.create(made, options)
-
-
-def _given_subscription(client: stripe.StripeClient, customer: Customer, terms: StripeTerms) -> Any:
-    """Retrieve the subscription that the operator named."""
-    if terms.subscription_id is None:
-        return None
-    subscription: Any = client.v1.subscriptions.retrieve(terms.subscription_id)
-    if terms.customer_id not in {None, subscription["customer"]}:
-        raise OperatorError(
-            f"the subscription {terms.subscription_id} is of {subscription['customer']}, not of "
-            f"{terms.customer_id}"
-        )
-    if subscription["ended_at"] is not None:
-        raise OperatorError(f"the subscription {terms.subscription_id} has ended")
-    _check_owner(subscription, customer, f"the subscription {terms.subscription_id}")
-    return subscription
-
-
-def _own_subscription(client: stripe.StripeClient, customer: Customer, stripe_customer_id: str) -> Any:
-    """Find the subscription that a crash left behind."""
-    listed = client.v1.subscriptions.list({"customer": stripe_customer_id, "limit": _PAGE})
-    return next((one for one in listed.auto_paging_iter() if our_id(one) == customer.customer_id), None)
-
-
-def _stripe_customer(client: stripe.StripeClient, customer: Customer, terms: StripeTerms) -> str:
-    if terms.customer_id is not None:
-        _claim_customer(client, customer, terms.customer_id)
-        return terms.customer_id
-    for found in client.v1.customers.list({"limit": _PAGE}).auto_paging_iter():
-        if our_id(found) == customer.customer_id:
-            return found.id
-    params: Any = {"name": customer.name, "metadata": {"customer_id": customer.customer_id}}
-    if customer.billing_email:
-        params["email"] = customer.billing_email
-    options: Any = {"idempotency_key": f"customer-{customer.customer_id}"}
-    return client.v1.customers.create(params, options).id
-
-
-def _claim_customer(client: stripe.StripeClient, customer: Customer, stripe_customer_id: str) -> None:
-    """Write our id on an existing Stripe customer, unless it bears another's."""
-    found: Any = client.v1.customers.retrieve(stripe_customer_id)
-    _check_owner(found, customer, f"the Stripe customer {stripe_customer_id}")
-    if our_id(found) is None:
-        metadata: Any = {"metadata": {"customer_id": customer.customer_id}}
-        client.v1.customers.update(stripe_customer_id, metadata)
-
-
-def _check_owner(stripe_object: Any, customer: Customer, name: str) -> None:
-    owner = our_id(stripe_object)
-    if owner not in {None, customer.customer_id}:
-        raise OperatorError(f"{name} belongs to {owner}: its metadata say so")
-
-
-def _check_prices(subscription: Any, lookup_keys: list[str]) -> None:
-    present = {str(item["price"]["lookup_key"]) for item in subscription["items"]["data"]}
-    wanted = set(lookup_keys)
-    if present != wanted:
-        differences = [
-            *(f"lacks {key}" for key in sorted(wanted - present)),
-            *(f"has {key}" for key in sorted(present - wanted)),
-        ]
-        raise OperatorError(
-            f"the subscription {subscription['id']} {', '.join(differences)}: give the customer the plan and "
-            "override that it has, or change the subscription in Stripe first"
-        )
-
-
-def _present_period(subscription: Any) -> tuple[Period, datetime]:
-    """Return the subscription's present period and the anchor from which its periods are counted."""
-    item = subscription["items"]["data"][0]
-    start = datetime.fromtimestamp(item["current_period_start"], UTC)
-    end = datetime.fromtimestamp(item["current_period_end"], UTC)
-    # An anchor on the 31st shows its day in the anchor alone when the present period starts on the 28th.
-    for anchor in (datetime.fromtimestamp(subscription["billing_cycle_anchor"], UTC), start):
-        counted = Period.anchored(anchor, start)
-        if (counted.start, counted.end) == (start, end):
-            return Period(start, end, first=True), anchor
-    raise OperatorError(
-        f"the subscription {subscription['id']} has the period {start} .. {end}, which is no full month; "
-        "give it monthly prices and a full first period"
-    )

@@ -1,6 +1,6 @@
 """Instances and their keys: made, rotated without a gap, revoked. A key is returned once and kept nowhere.
 
-Source: design page "storage": an instance holds up to two digests of secrets.
+Source: docs/storage.md#tables: an instance holds up to two digests of secrets.
 """
 
 import secrets

@@ -1,8 +1,8 @@
 """Replaying a span: every hour is made again from its raw reports and compared with the one that is stored.
 
 Hours have one writer, the aggregate function. So an hour that differs is marked dirty, and the service
-recomputes it as it does after a report; where nothing changed nothing is marked. Source: design pages
-"storage" and "README" (everything above the reports is a pure function of them).
+recomputes it as it does after a report; where nothing changed nothing is marked. Source:
+docs/storage.md#recomputing-an-hour: everything above the reports is a pure function of them.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """What a period's usage would cost under another plan or a draft catalogue. Nothing is changed.
 
-Source: design page "billing", section "Rating": rating is a pure function of contributions, plan version and
-period.
+Source: docs/billing.md#rating: rating is a pure function of contributions, plan version and period.
 """
 
 from dataclasses import dataclass
@@ -34,26 +33,34 @@ class Simulated:
         return self.other_total - self.total
 
 
+@dataclass(frozen=True)
+class Simulation:
+    """What is tried: a draft in place of the catalogue that is charged, and a plan of it.
+
+    Without a plan each customer keeps its own, in its newest version. An override stays the customer's own
+    on its own plan, and is left out on another.
+    """
+
+    charged: Catalog
+    draft: Catalog
+    plan: str | None = None
+
+
 def simulate(
+    simulation: Simulation,
     account: Account,
     hours: Hours,
-    catalog: Catalog,
-    draft: Catalog,
-    plan: str | None,
     now: datetime,
     billing: BillingPeriod | None = None,
 ) -> Simulated | None:
-    """Price a customer's period on a plan of the draft; None when it has no period now.
+    """Price a customer's period as it is and as it would be; None when it has no period now.
 
     Parameters
     ----------
+    simulation
+        What is tried.
     account, hours
         The customer and its usage.
-    catalog, draft
-        What is charged, and what might be.
-    plan
-        The plan to try; the newest version of the customer's own plan unless given. An override stays the
-        customer's own on its own plan, and is left out on another.
     now
         The present.
     billing
@@ -67,11 +74,11 @@ def simulate(
     billing = billing or period_for(account.customer, account.periods, hour_of(now))
     if billing is None:
         return None
-    span = billing.span
+    charged, draft, span = simulation.charged, simulation.draft, billing.span
     stored = list(hours.between(account.customer.customer_id, span.first_hour, span.end_hour))
-    other_plan = draft.newest(plan or billing.plan.partition("@")[0])
+    other_plan = draft.newest(simulation.plan or billing.plan.partition("@")[0])
     own = other_plan.partition("@")[0] == billing.plan.partition("@")[0]
-    present = rate(quantities(all_contributions(catalog, stored, span)), billing.terms(catalog))
+    present = rate(quantities(all_contributions(charged, stored, span)), billing.terms(charged))
     other = rate(
         quantities(all_contributions(draft, stored, span)),
         draft.terms(other_plan, billing.override if own else None),

@@ -1,24 +1,27 @@
 """The state of the fleet: what waits, since when, and what differs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.contract import format_instant
-from metering.core.periods import DAY, HOUR, day_hours
+from metering.core.periods import DAY, HOUR, day_hours, hour_of
 from metering.tables.customers import Account
 from metering.tables.ledger import Ledger
-from metering.tables.markers import SHARDS, Markers
+from metering.tables.markers import SHARDS
+from ops.deployment import Deployment
 
 ENDED_FOR = timedelta(days=4)
 """A period not final by then is named: the longest grace is 72 hours."""
+_DEAD_LETTERS = {"aggregate": "AggregateDeadLetters", "stripe_report": "StripeDeadLetters"}
+"""The queues of dead letters in the template, by the function whose messages they take."""
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Backlog:
     """Markers of one kind: how many, and how long the oldest one's hour or day has been over, in seconds."""
 
     count: int = 0
@@ -27,7 +30,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Difference:
+class DifferingHour:
     """An hour that the reconciliation has sent again, or that Stripe refused."""
 
     customer_id: str
@@ -45,10 +48,10 @@ class FleetStatus:
     customers: dict[str, int] = field(default_factory=dict)
     periods: dict[str, int] = field(default_factory=dict)
     overdue_periods: list[str] = field(default_factory=list)
-    dirty: Waiting = field(default_factory=Waiting)
-    unsent: Waiting = field(default_factory=Waiting)
+    dirty: Backlog = field(default_factory=Backlog)
+    unsent: Backlog = field(default_factory=Backlog)
     dead_letters: dict[str, int] = field(default_factory=dict)
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[DifferingHour] = field(default_factory=list)
     not_conserved: int = 0
 
     @property
@@ -62,33 +65,21 @@ class FleetStatus:
         return {**asdict(self), "healthy": self.healthy}
 
 
-def fleet_status(
-    accounts: Iterable[Account],
-    markers: Markers,
-    ledger: Ledger,
-    queued: Callable[[str], int],
-    queues: dict[str, str],
-    not_conserved: int,
-    now: datetime,
-) -> FleetStatus:
+def fleet_status(deployment: Deployment, accounts: Iterable[Account], now: datetime) -> FleetStatus:
     """Read the state of the fleet.
 
     Parameters
     ----------
+    deployment
+        The stack: its tables, its queues, and what its functions counted in the last two days.
     accounts
-        All customers.
-    markers, ledger
-        The tables.
-    queued
-        Tells how many messages lie in a queue.
-    queues
-        The queues of dead letters, by the name under which they are shown.
-    not_conserved
-        How many differences the daily sweep found in the last two days.
+        All of its customers.
     now
         The present.
     """
-    status = FleetStatus(not_conserved=not_conserved)
+    markers, ledger = deployment.markers, deployment.ledger
+    swept = (hour_of(now) - 2 * DAY, hour_of(now) + HOUR)
+    status = FleetStatus(not_conserved=deployment.counted("conservation_difference", "aggregate", *swept))
     customers, periods = Counter[str](), Counter[str]()
     for account in accounts:
         customer = account.customer
@@ -105,7 +96,7 @@ def fleet_status(
     days = [marker.day for shard in range(SHARDS) for marker in markers.unsent(shard)]
     status.dirty = _waiting(dirty, HOUR, now)
     status.unsent = _waiting([next(day_hours(day)) for day in days], DAY, now)
-    status.dead_letters = {name: queued(queue) for name, queue in queues.items()}
+    status.dead_letters = {name: deployment.queued(queue) for name, queue in _DEAD_LETTERS.items()}
     return status
 
 
@@ -115,7 +106,7 @@ def _is_overdue(period: BillingPeriod, now: datetime) -> bool:
 
 def _differences(
     customer_id: str, period: BillingPeriod, ledger: Ledger, now: datetime
-) -> Iterator[Difference]:
+) -> Iterator[DifferingHour]:
     """The open period's hours that are marked in the ledger as differing or refused."""
     if period.state is PeriodState.FINALISED:
         return
@@ -123,7 +114,7 @@ def _differences(
         for (meter, hour), entry in day.entries.items():
             if entry.differs_since is None and not entry.state.startswith("refused("):
                 continue
-            yield Difference(
+            yield DifferingHour(
                 customer_id,
                 meter,
                 format_instant(hour),
@@ -133,9 +124,9 @@ def _differences(
             )
 
 
-def _waiting(starts: list[datetime], length: timedelta, now: datetime) -> Waiting:
+def _waiting(starts: list[datetime], length: timedelta, now: datetime) -> Backlog:
     if not starts:
-        return Waiting()
+        return Backlog()
     oldest = min(starts)
     age = max(now - (oldest + length), timedelta(0))
-    return Waiting(len(starts), format_instant(oldest), int(age.total_seconds()))
+    return Backlog(len(starts), format_instant(oldest), int(age.total_seconds()))

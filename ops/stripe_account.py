@@ -4,12 +4,13 @@ import os
 from typing import Any
 
 import stripe
-import typer
 
 from ops.errors import OperatorError
 
-TIMEOUT_SECONDS = 20
-RETRIES = 2
+DAYS_UNTIL_DUE = 30
+"""In which a customer without a payment method pays an invoice, unless the operator says otherwise."""
+_TIMEOUT_SECONDS = 20
+_NETWORK_RETRIES = 2
 
 
 def api_key() -> str:
@@ -36,8 +37,8 @@ def stripe_client(api_base: str | None) -> stripe.StripeClient:
     addresses: Any = {"base_addresses": {"api": api_base}} if api_base else {}
     return stripe.StripeClient(
         api_key(),
-        max_network_retries=RETRIES,
-        http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+        max_network_retries=_NETWORK_RETRIES,
+        http_client=stripe.RequestsClient(timeout=_TIMEOUT_SECONDS),
         **addresses,
     )
 
@@ -45,15 +46,3 @@ def stripe_client(api_base: str | None) -> stripe.StripeClient:
 def is_live(key: str) -> bool:
     """Tell a live-mode key from a test-mode key."""
     return not key.startswith(("sk_test_", "rk_test_"))
-
-
-def confirm_live(*, yes: bool) -> None:
-    """Ask before anything is made in live mode, unless told yes; in test mode nobody is asked.
-
-    Raises
-    ------
-    typer.Abort
-        When the answer is no, or there is nobody to ask.
-    """
-    if is_live(api_key()) and not yes:
-        typer.confirm("STRIPE_API_KEY is a live-mode key: change the live account?", abort=True, err=True)

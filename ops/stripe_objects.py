@@ -1,7 +1,7 @@
 """Products, meters and prices in Stripe, from the catalogue: what is wanted, what is missing, making it.
 
-Source: design page "stripe", section "Setting up". Everything is found again by event name or lookup key, so
-a second run does nothing; a price in use that differs from the catalogue is never touched.
+Source: docs/stripe-protocol.md#setting-up. Everything is found again by event name or lookup key, so a second
+run does nothing; a price in use that differs from the catalogue is never touched.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +15,17 @@ import stripe
 from metering.core.accounts import Customer
 from metering.core.catalog import Catalog, Price, Terms
 from metering.core.rating import BASE_FEE
-from metering.core.stripe_names import base_lookup_key, cents, event_name, meter_lookup_key, stripe_tiers
+from metering.core.stripe_names import (
+    LARGEST_PAGE,
+    base_lookup_key,
+    cents,
+    event_name,
+    meter_lookup_key,
+    stripe_tiers,
+)
 from ops.errors import OperatorError
 
 _LOOKUP_KEYS_A_CALL = 10
-_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class WantedPrice:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MissingObjects:
     """What is to be made: products (id to name), meters (event name to label) and prices."""
 
     products: dict[str, str]
@@ -44,7 +50,7 @@ class Plan:
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        """The plan for people: kind and name of each object."""
+        """Kind and name of each object, for people."""
         return [
             *(("product", name) for name in self.products),
             *(("meter", name) for name in self.meters),
@@ -91,7 +97,7 @@ def products(catalog: Catalog) -> dict[str, str]:
     return plans | {_meter_product(name): meter.label for name, meter in catalog.meters.items()}
 
 
-def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPrice]) -> Plan:
+def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPrice]) -> MissingObjects:
     """Compare with the account; return what is to be made.
 
     Raises
@@ -99,7 +105,9 @@ def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPr
     OperatorError
         When a meter or price exists but differs: it is in use and never changed.
     """
-    have_products = {product.id for product in client.v1.products.list({"limit": _PAGE}).auto_paging_iter()}
+    have_products = {
+        product.id for product in client.v1.products.list({"limit": LARGEST_PAGE}).auto_paging_iter()
+    }
     meters = existing_meters(client)
     have_prices = existing_prices(client, [price.lookup_key for price in prices])
     wanted_meters = {event_name(name): meter.label for name, meter in catalog.meters.items()}
@@ -108,19 +116,19 @@ def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPr
     for price in prices:
         if price.lookup_key in have_prices:
             _check_price(price, have_prices[price.lookup_key], meters)
-    return Plan(
+    return MissingObjects(
         products={key: name for key, name in products(catalog).items() if key not in have_products},
         meters={name: label for name, label in wanted_meters.items() if name not in meters},
         prices=[price for price in prices if price.lookup_key not in have_prices],
     )
 
 
-def apply(client: stripe.StripeClient, plan: Plan) -> Iterator[tuple[str, str]]:
+def apply(client: stripe.StripeClient, lacking: MissingObjects) -> Iterator[tuple[str, str]]:
     """Make what is missing, yielding each object's kind and name when it is there."""
-    for identity, name in plan.products.items():
+    for identity, name in lacking.products.items():
         client.v1.products.create({"id": identity, "name": name})
         yield "product", identity
-    for name, label in plan.meters.items():
+    for name, label in lacking.meters.items():
         client.v1.billing.meters.create(
             {
                 "display_name": label,
@@ -132,15 +140,15 @@ def apply(client: stripe.StripeClient, plan: Plan) -> Iterator[tuple[str, str]]:
             }
         )
         yield "meter", name
-    meters = existing_meters(client) if plan.prices else {}
-    for price in plan.prices:
+    meters = existing_meters(client) if lacking.prices else {}
+    for price in lacking.prices:
         client.v1.prices.create(_price_params(price, meters))
         yield "price", price.lookup_key
 
 
 def existing_meters(client: stripe.StripeClient) -> dict[str, Any]:
     """The account's active meters, by event name."""
-    listed = client.v1.billing.meters.list({"status": "active", "limit": _PAGE})
+    listed = client.v1.billing.meters.list({"status": "active", "limit": LARGEST_PAGE})
     return {meter.event_name: meter for meter in listed.auto_paging_iter()}
 
 
@@ -148,7 +156,9 @@ def existing_prices(client: stripe.StripeClient, lookup_keys: list[str]) -> dict
     """The account's prices with these lookup keys, archived ones too, their tiers included."""
     found: dict[str, Any] = {}
     for keys in batched(lookup_keys, _LOOKUP_KEYS_A_CALL, strict=False):
-        listed = client.v1.prices.list({"lookup_keys": list(keys), "expand": ["data.tiers"], "limit": _PAGE})
+        listed = client.v1.prices.list(
+            {"lookup_keys": list(keys), "expand": ["data.tiers"], "limit": LARGEST_PAGE}
+        )
         found |= {str(price.lookup_key): price for price in listed.data}
     return found
 

@@ -1,4 +1,4 @@
-"""``ops customers``: customers and their subscriptions."""
+"""``ops customers add``, ``show``, ``list``, ``suspend``, ``resume``: customers and their subscriptions."""
 
 import json
 from datetime import UTC, datetime
@@ -7,39 +7,42 @@ from typing import Annotated, Any
 import typer
 
 from metering.core.accounts import Customer, Status
-from metering.core.catalog import Override, builtin_catalog
+from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.contract import format_instant
 from metering.tables.customers import Account
-from ops.customers import add_customer, is_same_request, subscribe
+from ops.customers import NewCustomer, add_new, days_to_report, set_status
 from ops.deployment import Deployment
-from ops.errors import OperatorError, WrongInputError
-from ops.options import (
+from ops.errors import WrongInputError
+from ops.stripe_account import DAYS_UNTIL_DUE, stripe_client
+from ops.subscriptions import SubscriptionRequest
+from ops.terminal.options import (
     ApiBase,
     AsJson,
+    Automatically,
     CustomerId,
+    DaysUntilDue,
     DryRun,
     OverrideJson,
     Stack,
-    console,
-    print_json,
-    print_rows,
-    progress,
+    StripeCustomer,
+    StripeSubscription,
     read_override,
     wrong_input,
 )
-from ops.periods import mark_open_days, open_days
-from ops.stripe_account import stripe_client
-from ops.stripe_objects import own_prices
-from ops.stripe_options import Automatically, DaysUntilDue, StripeCustomer, StripeSubscription, stripe_terms
-
-app = typer.Typer(no_args_is_help=True, help="Customers and their subscriptions.")
+from ops.terminal.printing import console, print_json, print_rows, progress
 
 
-@app.command(
-    "add",
-    epilog="Example: ops customers add cust_8f2c --name Eight --plan starter --email pay@eight.example",
-)
-def add(  # noqa: PLR0913  a command line's options, each its own parameter
+def register(line: typer.Typer) -> None:
+    """Put the commands into a command line."""
+    example = "Example: ops customers add cust_8f2c --name Eight --plan starter --email pay@eight.example"
+    line.command("add", epilog=example)(_add)
+    line.command("show", epilog="Example: ops customers show cust_8f2c --json")(_show)
+    line.command("list", epilog="Example: ops customers list")(_list)
+    line.command("suspend", epilog="Example: ops customers suspend cust_8f2c")(_suspend)
+    line.command("resume", epilog="Example: ops customers resume cust_8f2c")(_resume)
+
+
+def _add(  # noqa: PLR0913  a command line's options, each its own parameter
     customer_id: CustomerId,
     *,
     name: Annotated[str, typer.Option(help="The customer's name, as invoices show it.")],
@@ -50,7 +53,7 @@ def add(  # noqa: PLR0913  a command line's options, each its own parameter
     with_stripe: Annotated[bool, typer.Option("--stripe/--no-stripe", help="Subscribe in Stripe.")] = True,
     stripe_customer: StripeCustomer = "",
     stripe_subscription: StripeSubscription = "",
-    days_until_due: DaysUntilDue = 30,
+    days_until_due: DaysUntilDue = DAYS_UNTIL_DUE,
     automatically: Automatically = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -72,35 +75,30 @@ def add(  # noqa: PLR0913  a command line's options, each its own parameter
             override=read_override(override),
         )
         catalog.terms(customer.plan, customer.override)
+    subscription = SubscriptionRequest(
+        stripe_customer or None, stripe_subscription or None, None if automatically else days_until_due
+    )
+    request = NewCustomer(customer, subscription if with_stripe else None)
     customers = Deployment(stack).customers
     present = customers.account(customer_id)
-    if present is not None:
-        _check_same(present, customer, with_stripe=with_stripe)
+    request.check(present)
     if dry_run:
-        _print_plan(customer, present, stripe_customer, stripe_subscription, with_stripe=with_stripe)
+        _print_request(request, present, catalog)
         return
-    new = False
-    if present is None or (with_stripe and not present.periods):
-        period = None
-        if with_stripe:
-            terms = stripe_terms(stripe_customer, stripe_subscription, days_until_due, automatically)
-            client = stripe_client(api_base or None)
-            subscribed = subscribe(client, customer, catalog, datetime.now(UTC), terms)
-            customer, period = subscribed.customer, subscribed.period
-        new = add_customer(customers, customer, period)
-    else:
-        customers.add(present.customer)  # its directory entry, which a crash may have left out
-        customer = present.customer
+    client = None
+    if with_stripe and request.needs(present):
+        subscription.check()
+        client = stripe_client(api_base or None)
+    added = add_new(client, request, present, customers, catalog, datetime.now(UTC))
     if as_json:
-        print(customer.model_dump_json(exclude_none=True))
-    elif new:
-        console.print(f"added {customer_id} on {customer.plan}")
+        print(added.customer.model_dump_json(exclude_none=True))
+    elif added.new:
+        console.print(f"added {customer_id} on {added.customer.plan}")
     else:
-        console.print(f"{customer_id} is there already, on {customer.plan}")
+        console.print(f"{customer_id} is there already, on {added.customer.plan}")
 
 
-@app.command("show", epilog="Example: ops customers show cust_8f2c --json")
-def show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
+def _show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
     """Show a customer: profile, Stripe's ids, instances, periods."""
     account = Deployment(stack).account(customer_id)
     if as_json:
@@ -136,8 +134,7 @@ def show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> N
     )
 
 
-@app.command("list", epilog="Example: ops customers list")
-def list_customers(*, stack: Stack, as_json: AsJson = False) -> None:
+def _list(*, stack: Stack, as_json: AsJson = False) -> None:
     """List all customers."""
     deployment = Deployment(stack)
     rows = []
@@ -148,35 +145,26 @@ def list_customers(*, stack: Stack, as_json: AsJson = False) -> None:
     print_rows(rows, ("customer", "name", "plan", "status", "stripe_customer"), as_json=as_json)
 
 
-@app.command("suspend", epilog="Example: ops customers suspend cust_8f2c")
-def suspend(
+def _suspend(
     customer_id: CustomerId, *, stack: Stack, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Stop reporting a customer's usage to Stripe; its instances' reports are accepted and kept."""
     deployment = Deployment(stack)
     customer = deployment.account(customer_id).customer
-    changed = customer.status is not Status.SUSPENDED
-    if changed and not dry_run:
-        _set_status(deployment, customer, Status.SUSPENDED)
+    changed = set_status(deployment.customers, customer, Status.SUSPENDED, dry_run=dry_run)
     said = "would be suspended" if changed and dry_run else "is suspended"
     _say(as_json, f"{customer_id} {said}", customer_id=customer_id, status="suspended", changed=changed)
 
 
-@app.command("resume", epilog="Example: ops customers resume cust_8f2c")
-def resume(
+def _resume(
     customer_id: CustomerId, *, stack: Stack, dry_run: DryRun = False, as_json: AsJson = False
 ) -> None:
     """Report a customer's usage to Stripe again, the open period's days included."""
     deployment = Deployment(stack)
     account, now = deployment.account(customer_id), datetime.now(UTC)
-    changed = account.customer.status is not Status.ACTIVE
-    if changed and not dry_run:
-        _set_status(deployment, account.customer, Status.ACTIVE)
+    changed = set_status(deployment.customers, account.customer, Status.ACTIVE, dry_run=dry_run)
     # Also for one that is active already: a crash may have come between its profile and the markers.
-    billed = account.customer.stripe_customer_id is not None
-    days = list(open_days(account, now)) if billed else []
-    if not dry_run and billed:
-        days = mark_open_days(account, deployment.markers, now)
+    days = days_to_report(account, deployment.markers, now, dry_run=dry_run)
     said = "would be active" if changed and dry_run else "is active"
     _say(
         as_json,
@@ -186,11 +174,6 @@ def resume(
         changed=changed,
         days=[day.isoformat() for day in days],
     )
-
-
-def _set_status(deployment: Deployment, customer: Customer, status: Status) -> None:
-    if not deployment.customers.replace(customer, customer.model_copy(update={"status": status})):
-        raise OperatorError(f"the profile of {customer.customer_id} was changed meanwhile; run again")
 
 
 def _say(as_json: bool, sentence: str, **answer: Any) -> None:  # noqa: FBT001  the option, passed on
@@ -206,36 +189,11 @@ def _named(name: str) -> str:
     return name.strip()
 
 
-def _check_same(present: Account, asked: Customer, *, with_stripe: bool) -> None:
-    customer_id = asked.customer_id
-    if not is_same_request(present.customer, asked):
-        raise OperatorError(
-            f"the customer {customer_id} exists already, with another profile; see `ops customers show "
-            f"{customer_id}`, change its plan with `ops customers set-plan`"
-        )
-    if with_stripe and present.customer.stripe_customer_id is None:
-        raise OperatorError(
-            f"the customer {customer_id} exists already, without Stripe; use "
-            f"`ops customers attach {customer_id}`"
-        )
-
-
-def _print_plan(
-    customer: Customer,
-    present: Account | None,
-    stripe_customer: str,
-    stripe_subscription: str,
-    *,
-    with_stripe: bool,
-) -> None:
+def _print_request(request: NewCustomer, present: Account | None, catalog: Catalog) -> None:
     if present is not None:
-        console.print(f"{customer.customer_id} is there already; nothing to be made")
+        console.print(f"{present.customer.customer_id} is there already; nothing to be made")
         return
-    rows = [("customer", customer.customer_id)]
-    if with_stripe:
-        rows += [("price", price.lookup_key) for price in own_prices([customer], builtin_catalog())]
-        rows.append(("Stripe customer", stripe_customer or "a new one"))
-        rows.append(("Stripe subscription", stripe_subscription or "a new one"))
+    rows = request.to_be_made(catalog)
     print_rows(rows, ("kind", "name"), as_json=False, title="to be made, or attached to")
 
 

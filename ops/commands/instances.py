@@ -7,13 +7,23 @@ import typer
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
 from ops.instances import add_instance, finish_rotation, revoke, rotate_key
-from ops.options import AsJson, CustomerId, InstanceId, Stack, console, messages, print_json, print_rows
+from ops.terminal.options import AsJson, CustomerId, InstanceId, Stack
+from ops.terminal.printing import console, messages, print_json, print_rows
 
-app = typer.Typer(no_args_is_help=True, help="Instances and their keys.")
+
+def register(line: typer.Typer) -> None:
+    """Put the commands into a command line."""
+    example = (
+        "Example: ops instances rotate-key cust_8f2c; give the instance the new key; "
+        "ops instances rotate-key cust_8f2c --finish"
+    )
+    line.command("add", epilog="Example: ops instances add cust_8f2c default")(_add)
+    line.command("rotate-key", epilog=example)(_rotate)
+    line.command("revoke", epilog="Example: ops instances revoke cust_8f2c default")(_revoke)
+    line.command("list", epilog="Example: ops instances list cust_8f2c")(_list)
 
 
-@app.command("add", epilog="Example: ops instances add cust_8f2c default")
-def add(
+def _add(
     customer_id: CustomerId, instance_id: InstanceId = "default", *, stack: Stack, as_json: AsJson = False
 ) -> None:
     """Add an instance, or give a revoked one a key anew, and print the key: this once."""
@@ -21,12 +31,7 @@ def add(
     _print_key(customer_id, instance_id, key, as_json=as_json)
 
 
-@app.command(
-    "rotate-key",
-    epilog="Example: ops instances rotate-key cust_8f2c; give the instance the new key; "
-    "ops instances rotate-key cust_8f2c --finish",
-)
-def rotate(
+def _rotate(
     customer_id: CustomerId,
     instance_id: InstanceId = "default",
     *,
@@ -50,8 +55,7 @@ def rotate(
     _print_change(customer_id, instance_id, said, changed=dropped, as_json=as_json)
 
 
-@app.command("revoke", epilog="Example: ops instances revoke cust_8f2c default")
-def revoke_command(
+def _revoke(
     customer_id: CustomerId, instance_id: InstanceId, *, stack: Stack, as_json: AsJson = False
 ) -> None:
     """Drop all keys of an instance; what it has reported stays."""
@@ -60,8 +64,7 @@ def revoke_command(
     _print_change(customer_id, instance_id, said, changed=changed, as_json=as_json)
 
 
-@app.command("list", epilog="Example: ops instances list cust_8f2c")
-def list_instances(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
+def _list(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
     """List a customer's instances, and how many keys each has: 0 is revoked, 2 a rotation to be finished."""
     account = Deployment(stack).account(customer_id)
     rows = [

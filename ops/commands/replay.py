@@ -4,21 +4,26 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metering.core.contract import format_instant
 from metering.core.periods import HOUR
 from ops.deployment import Deployment
 from ops.errors import OperatorError
-from ops.options import CustomerId, Stack, console
-from ops.replay import Replayed
-from ops.replay import replay as replay_span
+from ops.replay import Replayed, replay
+from ops.terminal.options import CustomerId, Stack
+from ops.terminal.printing import console, measured
 
 _FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]
 _SHOWN = 20
 
 
-def replay(
+def register(line: typer.Typer) -> None:
+    """Put the command into a command line."""
+    example = "Example: ops replay cust_8f2c --from 2026-11-01 --to 2026-11-08 --dry-run"
+    line.command("replay", epilog=example)(_replay)
+
+
+def _replay(
     customer_id: CustomerId,
     *,
     start: Annotated[datetime, typer.Option("--from", formats=_FORMS, help="The span's first hour, in UTC.")],
@@ -33,10 +38,8 @@ def replay(
     begin, stop = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
     differing: list[Replayed] = []
     compared = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("hours", total=max(0, (stop - begin) // HOUR))
-        for done in replay_span(
+    with measured("hours", max(0, (stop - begin) // HOUR)) as show:
+        for done in replay(
             customer_id,
             begin,
             stop,
@@ -46,7 +49,7 @@ def replay(
             dry_run=dry_run,
         ):
             compared += 1
-            progress.update(bar, completed=(done.hour - begin) // HOUR + 1)
+            show((done.hour - begin) // HOUR + 1)
             if done.differences:
                 differing.append(done)
     _say(differing, compared, dry_run=dry_run)

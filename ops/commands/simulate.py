@@ -10,21 +10,28 @@ import typer
 from metering.core.catalog import CatalogError, builtin_catalog, parse_catalog
 from metering.core.contract import format_instant
 from ops.deployment import Deployment
-from ops.errors import WrongInputError
-from ops.options import AsJson, OneCustomer, Stack, messages, print_json, print_rows, progress, wrong_input
 from ops.periods import chosen_period
-from ops.simulate import Simulated
-from ops.simulate import simulate as simulate_one
+from ops.simulate import Simulated, Simulation, simulate
+from ops.terminal.options import (
+    AsJson,
+    OneCustomer,
+    PeriodStart,
+    Stack,
+    check_period,
+    chosen_customers,
+    wrong_input,
+)
+from ops.terminal.printing import messages, named, print_json, print_rows, progress
 
 _COLUMNS = ("customer_id", "period", "plan", "total", "other_plan", "other_total", "difference")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the command into the command line."""
-    app.command("simulate", epilog="Example: ops simulate --catalog draft.toml")(simulate)
+def register(line: typer.Typer) -> None:
+    """Put the command into a command line."""
+    line.command("simulate", epilog="Example: ops simulate --catalog draft.toml")(_simulate)
 
 
-def simulate(
+def _simulate(
     customer_id: OneCustomer = None,
     *,
     stack: Stack,
@@ -34,25 +41,23 @@ def simulate(
     catalog: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A draft of the catalogue, as TOML.")
     ] = None,
-    period: Annotated[
-        str, typer.Option(help="The start of a period, or its day; the present period unless given.")
-    ] = "",
+    period: PeriodStart = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what the usage to date would cost on another plan or under a draft catalogue; changes nothing."""
-    if period and customer_id is None:
-        raise WrongInputError("--period needs a CUSTOMER: periods differ from one to the next")
+    check_period(period, customer_id)
     charged, now, deployment = builtin_catalog(), datetime.now(UTC), Deployment(stack)
     with wrong_input():
         draft = parse_catalog(catalog.read_text(encoding="utf-8"), "--catalog") if catalog else charged
         if plan:
             draft.newest(plan)
+    simulation = Simulation(charged, draft, plan or None)
     found: list[Simulated] = []
-    for name in progress([customer_id] if customer_id else sorted(deployment.fleet()), "customers"):
+    for name in progress(sorted(chosen_customers(deployment, customer_id)), "customers"):
         account = deployment.account(name)
         billing = chosen_period(account, period) if period else None
         try:
-            one = simulate_one(account, deployment.hours, charged, draft, plan or None, now, billing)
+            one = simulate(simulation, account, deployment.hours, now, billing)
         except CatalogError as error:
             messages.print(f"{name}: {error}")
             continue
@@ -76,8 +81,6 @@ def _print(found: list[Simulated], *, as_json: bool) -> None:
     ]
     difference = f"{sum((one.difference for one in found), Decimal(0)):+.2f}"
     if as_json:
-        print_json(
-            {"customers": [dict(zip(_COLUMNS, row, strict=True)) for row in rows], "difference": difference}
-        )
+        print_json({"customers": named(rows, _COLUMNS), "difference": difference})
     else:
         print_rows(rows, _COLUMNS, as_json=False, title=f"together {difference}")

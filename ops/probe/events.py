@@ -5,33 +5,32 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ops.probe.check import Check, Finding, Verdict, held, refusal, refused, taken
-from ops.probe.sandbox import Sandbox
+from ops.probe.sandbox import DAY_SECONDS, HOUR_SECONDS, Sandbox
 
-_HOUR = 3_600
-_DAY = 86_400
-_HOURS_USED = 12
-_PAGE = 10
+_USED_HOURS = 12
+_DEFAULT_PAGE = 10
 _AT_ONCE = 6
+_BAD_REQUEST = 400
 _TOO_MANY = 429
 
 
 def _duplicate(sandbox: Sandbox) -> Finding:
     identifier = uuid.uuid4().hex
-    sandbox.use("1", sandbox.now - 3 * _DAY, identifier=identifier)
-    error = refusal(lambda: sandbox.use("1", sandbox.now - 3 * _DAY, identifier=identifier))
+    sandbox.use("1", sandbox.now - 3 * DAY_SECONDS, identifier=identifier)
+    error = refusal(lambda: sandbox.use("1", sandbox.now - 3 * DAY_SECONDS, identifier=identifier))
     if error is None:
         return Verdict.FAILS, "taken"
     text = f"An event already exists with identifier {identifier}"
-    known = error.http_status == 400 and error.code is None and text in (error.user_message or "")  # noqa: PLR2004  see the design page
+    known = error.http_status == _BAD_REQUEST and error.code is None and text in (error.user_message or "")
     return held(known, f"{error.http_status} {error.code}: {error.user_message}")
 
 
 def _too_old(sandbox: Sandbox) -> Finding:
-    return refused(lambda: sandbox.use("1", sandbox.now - 36 * _DAY))
+    return refused(lambda: sandbox.use("1", sandbox.now - 36 * DAY_SECONDS))
 
 
 def _too_early(sandbox: Sandbox) -> Finding:
-    return refused(lambda: sandbox.use("1", sandbox.now + _HOUR))
+    return refused(lambda: sandbox.use("1", sandbox.now + HOUR_SECONDS))
 
 
 def _too_long(sandbox: Sandbox) -> Finding:
@@ -54,7 +53,9 @@ def _exponent(sandbox: Sandbox) -> Finding:
 def _one_at_a_time(sandbox: Sandbox) -> Finding:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         errors = list(
-            pool.map(lambda _: refusal(lambda: sandbox.use("1", sandbox.now - 2 * _DAY)), range(_AT_ONCE))
+            pool.map(
+                lambda _: refusal(lambda: sandbox.use("1", sandbox.now - 2 * DAY_SECONDS)), range(_AT_ONCE)
+            )
         )
     # the SDK keeps the code of a 429 in the body alone
     bodies: list[Any] = [
@@ -67,11 +68,11 @@ def _one_at_a_time(sandbox: Sandbox) -> Finding:
 
 
 def _last_wins(sandbox: Sandbox) -> Finding:
-    hour = sandbox.now - sandbox.now % _HOUR - 5 * _DAY
+    hour = sandbox.now - sandbox.now % HOUR_SECONDS - 5 * DAY_SECONDS
     sandbox.use("5", hour + 60)
     sandbox.use("3", hour)
     good, seen = sandbox.until(
-        lambda: _summaries(sandbox, hour, hour + _HOUR), lambda rows: _values(rows) == [3]
+        lambda: _summaries(sandbox, hour, hour + HOUR_SECONDS), lambda rows: _values(rows) == [3]
     )
     if not good and not seen:
         return Verdict.UNCLEAR, f"not counted within {sandbox.wait_s} s"
@@ -79,13 +80,13 @@ def _last_wins(sandbox: Sandbox) -> Finding:
 
 
 def _sparse_summaries(sandbox: Sandbox) -> Finding:
-    start = sandbox.now - sandbox.now % _HOUR - 10 * _DAY
-    hours = [start + place * 2 * _HOUR for place in range(_HOURS_USED)]
+    start = sandbox.now - sandbox.now % HOUR_SECONDS - 10 * DAY_SECONDS
+    hours = [start + place * 2 * HOUR_SECONDS for place in range(_USED_HOURS)]
     for hour in hours:
         sandbox.use("1", hour)
-    end = hours[-1] + _HOUR
+    end = hours[-1] + HOUR_SECONDS
     good, _ = sandbox.until(
-        lambda: _summaries(sandbox, start, end, limit=100), lambda rows: len(_values(rows)) == _HOURS_USED
+        lambda: _summaries(sandbox, start, end, limit=100), lambda rows: len(_values(rows)) == _USED_HOURS
     )
     page: Any = sandbox.client.v1.billing.meters.event_summaries.list(
         sandbox.meter, _query(sandbox, start, end)
@@ -93,7 +94,7 @@ def _sparse_summaries(sandbox: Sandbox) -> Finding:
     starts = [row.start_time for row in page.data]
     if not good:
         return Verdict.UNCLEAR, f"{len(starts)} windows within {sandbox.wait_s} s"
-    ours = hours[::-1][:_PAGE]
+    ours = hours[::-1][:_DEFAULT_PAGE]
     return held(ours == starts and page.has_more, f"{len(starts)} a page, newest first: {ours == starts}")
 
 

@@ -10,6 +10,8 @@ from typing import Any, Self
 import stripe
 
 PREFIX = "zemfyre_probe_"
+HOUR_SECONDS = 3_600
+DAY_SECONDS = 24 * HOUR_SECONDS
 _POLL_SECONDS = 2
 FREE_UNITS = 2
 """Units in the metered price's free first tier."""

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from metering.core.stripe_names import LATE_ITEM
 from ops.probe.check import Check, Finding, Verdict, held, refused
-from ops.probe.sandbox import FREE_UNITS, Sandbox
+from ops.probe.sandbox import DAY_SECONDS, FREE_UNITS, HOUR_SECONDS, Sandbox
+from ops.stripe_account import DAYS_UNTIL_DUE
 
-_HOUR = 3_600
-_LONGEST_MONTH = 31 * 86_400
-_SHORTEST_MONTH = 28 * 86_400
+_LONGEST_MONTH = 31 * DAY_SECONDS
+_SHORTEST_MONTH = 28 * DAY_SECONDS
 
 
 def _subscription(sandbox: Sandbox) -> Any:
@@ -16,20 +17,20 @@ def _subscription(sandbox: Sandbox) -> Any:
     listed = sandbox.client.v1.subscriptions.list({"customer": sandbox.customer}).data
     if listed:
         return listed[0]
-    start = sandbox.now - sandbox.now % _HOUR
+    start = sandbox.now - sandbox.now % HOUR_SECONDS
     params: Any = {
         "customer": sandbox.customer,
         "items": [{"price": sandbox.fee_price}, {"price": sandbox.metered_price}],
         "backdate_start_date": start,
         "billing_cycle_anchor_config": {
             "day_of_month": datetime.fromtimestamp(start, UTC).day,
-            "hour": start // _HOUR % 24,
+            "hour": start // HOUR_SECONDS % 24,
             "minute": 0,
             "second": 0,
         },
         "billing_mode": {"type": "flexible"},
         "collection_method": "send_invoice",
-        "days_until_due": 30,
+        "days_until_due": DAYS_UNTIL_DUE,
     }
     return sandbox.client.v1.subscriptions.create(params)
 
@@ -37,8 +38,10 @@ def _subscription(sandbox: Sandbox) -> Any:
 def _full_month(sandbox: Sandbox) -> Finding:
     items = _subscription(sandbox)["items"]["data"]
     start, end = items[0]["current_period_start"], items[0]["current_period_end"]
-    full = _SHORTEST_MONTH <= end - start <= _LONGEST_MONTH and start == sandbox.now - sandbox.now % _HOUR
-    return held(full, f"{(end - start) / 86_400:g} days from {start}")
+    full = (
+        _SHORTEST_MONTH <= end - start <= _LONGEST_MONTH and start == sandbox.now - sandbox.now % HOUR_SECONDS
+    )
+    return held(full, f"{(end - start) / DAY_SECONDS:g} days from {start}")
 
 
 def _period_on_items(sandbox: Sandbox) -> Finding:
@@ -128,12 +131,12 @@ def _credit(sandbox: Sandbox) -> Finding:
         "customer": sandbox.customer,
         "currency": "usd",
         "amount": -150,
-        "metadata": {"late_item": sandbox.name},
+        "metadata": {LATE_ITEM: sandbox.name},
     }
     made = sandbox.client.v1.invoice_items.create(params)
     waiting = sandbox.client.v1.invoice_items.list({"customer": sandbox.customer, "pending": True}).data
     found: list[Any] = [item for item in waiting if item.id == made.id]
-    named = bool(found) and found[0]["metadata"]["late_item"] == sandbox.name
+    named = bool(found) and found[0]["metadata"][LATE_ITEM] == sandbox.name
     return held(named, f"{made.amount} cents, found again by its metadata: {named}")
 
 

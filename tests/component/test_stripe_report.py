@@ -20,7 +20,8 @@ from metering.core.periods import DAY, HOUR, hour_of
 from metering.core.rollup import Hour
 from metering.tables.closings import Closing
 from metering.tables.ledger import PENDING, SENT, Entry
-from ops.customers import add_customer, subscribe
+from ops.customers import add_customer
+from ops.subscriptions import subscribe
 from stripe_report.gateway import stripe_client
 from stripe_simulator.serving.faults import Fault
 from stripe_simulator.serving.server import RunningSimulator, running_simulator

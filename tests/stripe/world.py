@@ -30,8 +30,9 @@ from metering.core.rollup import rollup
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import Entry
 from metering.tables.tables import Tables
-from ops.customers import add_customer, subscribe
+from ops.customers import add_customer
 from ops.stripe_objects import apply, catalog_prices, missing
+from ops.subscriptions import subscribe
 from stripe_report.desk import Desk
 from stripe_report.dispatch import due_closings, due_customers
 from stripe_report.events import read_event

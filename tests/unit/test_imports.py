@@ -95,6 +95,11 @@ def test_no_module_bears_a_standard_library_modules_name() -> None:
         ("local/measuring/relay.py", "import agent.clock", "The measuring owes nothing"),
         ("local/measuring/traffic.py", "import local.services.program", "The measuring owes nothing"),
         ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
+        ("ops/replay.py", "import rich.table", "ops: the logic knows no terminal"),
+        ("ops/probe/check.py", "import typer", "ops: the logic knows no terminal"),
+        ("ops/periods.py", "import ops.terminal.printing", "ops: commands import the logic"),
+        ("ops/sync.py", "import ops.commands.sync", "ops: commands import the logic"),
+        ("ops/commands/sync.py", "import stripe", "ops: commands leave AWS and Stripe to the logic"),
     ],
 )
 def test_a_forbidden_import_is_found(sources: Path, module: str, forbidden: str, contract: str) -> None:
@@ -102,6 +107,6 @@ def test_a_forbidden_import_is_found(sources: Path, module: str, forbidden: str,
     with (sources / module).open("a") as source:
         source.write(f"\n{forbidden}\n")
     everything, words = kept(sources)
-    broken = [line for line in words.splitlines() if line.endswith("BROKEN")]
+    broken = [line for line in words.splitlines() if " BROKEN" in line]
     assert not everything
     assert any(line.startswith(contract) for line in broken), words

@@ -9,8 +9,8 @@ from metering.core.accounts import Customer, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import DAY, HOUR, hour_of
 from metering.tables.shards import shard_of
-from ops.attaching import attach
-from ops.customers import StripeTerms, subscribe
+from ops.attach import attach
+from ops.subscriptions import SubscriptionRequest, subscribe
 from tests.component.ops.desk import Desk
 
 ADD = ("customers", "add", "acme", "--name", "Acme", "--email", "pay@acme.example")
@@ -254,7 +254,7 @@ def test_a_customer_who_left_comes_back(synced: Desk) -> None:
     account = synced.customers.account("acme")
     assert account is not None
     tables = (synced.customers, synced.hours, synced.markers)
-    back, days = attach(synced.stripe, account, StripeTerms(), tables, builtin_catalog(), later)
+    back, days = attach(synced.stripe, account, SubscriptionRequest(), tables, builtin_catalog(), later)
 
     assert left.stripe_customer_id == back.stripe_customer_id
     assert subscription != back.stripe_subscription_id

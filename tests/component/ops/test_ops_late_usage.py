@@ -9,7 +9,7 @@ import pytest
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import HOUR, hour_of
-from ops.late import LateTables, find_late, make_invoice_items, put_intents
+from ops.late_usage import LateTables, find_late, make_invoice_items, put_intents
 from tests.component.ops.desk import Desk
 
 BILL = ("late-usage", "acme", "--bill", "--json")

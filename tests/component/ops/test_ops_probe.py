@@ -2,7 +2,7 @@
 
 import json
 
-from ops.probe import CHECKS
+from ops.probe.assumptions import CHECKS
 from tests.component.ops.desk import Desk
 
 HOLD_S = 0.1

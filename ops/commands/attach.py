@@ -5,28 +5,38 @@ from datetime import UTC, datetime
 import typer
 
 from metering.core.catalog import builtin_catalog
-from ops.attaching import attach
+from ops.attach import attach
 from ops.deployment import Deployment
-from ops.options import ApiBase, AsJson, CustomerId, DryRun, Stack, console, print_json
 from ops.periods import open_days
-from ops.stripe_account import stripe_client
-from ops.stripe_options import Automatically, DaysUntilDue, StripeCustomer, StripeSubscription, stripe_terms
+from ops.stripe_account import DAYS_UNTIL_DUE, stripe_client
+from ops.subscriptions import SubscriptionRequest
+from ops.terminal.options import (
+    ApiBase,
+    AsJson,
+    Automatically,
+    CustomerId,
+    DaysUntilDue,
+    DryRun,
+    Stack,
+    StripeCustomer,
+    StripeSubscription,
+)
+from ops.terminal.printing import console, print_json
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the command into the group of customers."""
-    app.command("attach", epilog="Example: ops customers attach cust_8f2c --stripe-customer cus_Nff...")(
-        attach_command
-    )
+def register(line: typer.Typer) -> None:
+    """Put the command into a command line."""
+    example = "Example: ops customers attach cust_8f2c --stripe-customer cus_Nff..."
+    line.command("attach", epilog=example)(_attach)
 
 
-def attach_command(  # noqa: PLR0913  a command line's options, each its own parameter
+def _attach(  # noqa: PLR0913  a command line's options, each its own parameter
     customer_id: CustomerId,
     *,
     stack: Stack,
     stripe_customer: StripeCustomer = "",
     stripe_subscription: StripeSubscription = "",
-    days_until_due: DaysUntilDue = 30,
+    days_until_due: DaysUntilDue = DAYS_UNTIL_DUE,
     automatically: Automatically = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -38,16 +48,21 @@ def attach_command(  # noqa: PLR0913  a command line's options, each its own par
     """
     deployment, now = Deployment(stack), datetime.now(UTC)
     account = deployment.account(customer_id)
-    terms = stripe_terms(stripe_customer, stripe_subscription, days_until_due, automatically)
+    request = SubscriptionRequest(
+        stripe_customer or None, stripe_subscription or None, None if automatically else days_until_due
+    )
+    request.check()
     if dry_run:
         days = len(list(open_days(account, now)))
-        what = terms.subscription_id or account.customer.stripe_subscription_id or "a new subscription"
+        what = (
+            request.stripe_subscription_id or account.customer.stripe_subscription_id or "a new subscription"
+        )
         console.print(f"{customer_id} would be attached to {what}; up to {days} days to be reported")
         return
     customer, marked = attach(
         stripe_client(api_base or None),
         account,
-        terms,
+        request,
         (deployment.customers, deployment.hours, deployment.markers),
         builtin_catalog(),
         now,

@@ -1,8 +1,8 @@
 """Moving a customer to another plan at its period's end.
 
-Source: design page "billing", section "Periods": a period has exactly one plan. With Stripe a subscription
-schedule changes the prices exactly when the period ends; without it the profile's plan is what the next
-period gets. Stripe comes first, and each step may run twice: whatever a crash leaves, running again mends.
+Source: docs/billing.md#periods: a period has exactly one plan. With Stripe a subscription schedule changes
+the prices exactly when the period ends; without it the profile's plan is what the next period gets. Stripe
+comes first, and each step may run twice: whatever a crash leaves, running again mends.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ import stripe
 from metering.core.accounts import Customer, period_for
 from metering.core.catalog import Catalog, Override
 from metering.core.periods import hour_of
+from metering.core.stripe_names import OUR_ID, our_id
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
-from ops.customers import make_own_prices
+from ops.customers import replace_profile
 from ops.errors import OperatorError, WrongInputError
 from ops.periods import keep_periods
-from ops.stripe_checks import our_id
 from ops.stripe_objects import existing_prices
+from ops.subscriptions import make_own_prices
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def set_plan(
             client, account.customer.stripe_subscription_id, [prices[key].id for key in keys]
         )
         effective, changed = by_stripe.effective, changed or by_stripe.changed
-    if read != wanted and not customers.replace(read, wanted):
-        raise OperatorError(f"the profile of {wanted.customer_id} was changed meanwhile; run again")
+    if read != wanted:
+        replace_profile(customers, read, wanted)
     return PlanChange(wanted, effective, changed)
 
 
@@ -149,7 +150,7 @@ def schedule_prices(client: stripe.StripeClient, subscription_id: str, price_ids
         ],
         "end_behavior": "release",
         "proration_behavior": "none",
-        "metadata": {"customer_id": our_id(subscription) or ""},
+        "metadata": {OUR_ID: our_id(subscription["metadata"]) or ""},
     }
     client.v1.subscription_schedules.update(schedule["id"], phases)
     return Scheduled(effective, changed=True)
@@ -160,7 +161,7 @@ def _schedule(client: stripe.StripeClient, subscription: Any) -> Any:
     if subscription["schedule"] is None:
         return None
     schedule: Any = client.v1.subscription_schedules.retrieve(str(subscription["schedule"]))
-    if our_id(schedule) is None and len(schedule["phases"]) > 1:
+    if our_id(schedule["metadata"]) is None and len(schedule["phases"]) > 1:
         raise OperatorError(
             f"the subscription {subscription['id']} is governed by the schedule {schedule['id']}, which was "
             "not made here; release it in Stripe first"
@@ -170,7 +171,7 @@ def _schedule(client: stripe.StripeClient, subscription: Any) -> Any:
 
 def _is_to_be_undone(schedule: Any, end: int, present: set[str]) -> bool:
     """Tell whether a schedule would change the prices later, or is what a crash of ours left."""
-    return _later_prices(schedule, end) not in (None, present) or our_id(schedule) is None
+    return _later_prices(schedule, end) not in (None, present) or our_id(schedule["metadata"]) is None
 
 
 def _later_prices(schedule: Any, end: int) -> set[str] | None:

@@ -1,28 +1,22 @@
-"""The arguments and options that commands share, how they are checked, and how commands print."""
+"""The arguments and options that commands share, and how they are checked.
+
+typer reads each option from a parameter of its own, so that what always travels together is a type here and
+becomes one object, where a command hands it on.
+"""
 
 import json
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
 from metering.core.catalog import CatalogError, Override, parse_override
 from metering.core.contract import ID_PATTERN
+from ops.deployment import Deployment
 from ops.errors import WrongInputError
-
-LOG_WIDTH = 140
-"""Columns of a table in a file or a pipe, which has no width of its own; a terminal has."""
-
-console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
-messages = Console(stderr=True, highlight=False)
-"""What is not the answer: progress, warnings."""
 
 
 def _id(value: str | None) -> str | None:
@@ -39,6 +33,9 @@ CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", callback=_id)]
 OneCustomer = Annotated[
     str | None, typer.Argument(metavar="[CUSTOMER]", callback=_id, help="All customers unless given.")
 ]
+PeriodStart = Annotated[
+    str, typer.Option(help="The start of a period, or its day; the present period unless given.")
+]
 InstanceId = Annotated[str, typer.Argument(metavar="INSTANCE", callback=_id)]
 OverrideJson = Annotated[
     str,
@@ -47,6 +44,37 @@ OverrideJson = Annotated[
         '{"devices": {"included": "100", "overage": "1.50"}}}.'
     ),
 ]
+StripeCustomer = Annotated[str, typer.Option(help="An existing Stripe customer (cus_...) to attach to.")]
+StripeSubscription = Annotated[
+    str, typer.Option(help="An existing subscription (sub_...) with the plan's prices to attach to.")
+]
+DaysUntilDue = Annotated[
+    int, typer.Option(min=0, max=365, help="Days to pay an invoice of a new subscription.")
+]
+Automatically = Annotated[
+    bool,
+    typer.Option(
+        "--charge-automatically",
+        help="Charge the Stripe customer's payment method instead of sending invoices; it must have one.",
+    ),
+]
+
+
+def check_period(period: str, customer_id: str | None) -> None:
+    """Refuse a period without its customer.
+
+    Raises
+    ------
+    WrongInputError
+        When a period is given and no customer.
+    """
+    if period and customer_id is None:
+        raise WrongInputError("--period needs a CUSTOMER: periods differ from one to the next")
+
+
+def chosen_customers(deployment: Deployment, customer_id: str | None) -> list[str]:
+    """Return the customers that a command is about: one, or all unless one is given."""
+    return [customer_id] if customer_id else [*deployment.fleet()]
 
 
 def read_override(text: str) -> Override:
@@ -86,26 +114,3 @@ def wrong_input(**options: str) -> Iterator[None]:
             field = str(row["loc"][0]) if row["loc"] else ""
             rows.append(f"{options.get(field, f'--{field.replace("_", "-")}')}: {row['msg']}")
         raise WrongInputError("; ".join(rows)) from None
-
-
-def print_json(value: Any) -> None:
-    """Print an answer for programs."""
-    print(json.dumps(value, indent=2))
-
-
-def print_rows(
-    rows: Iterable[Sequence[Any]], columns: Sequence[str], *, as_json: bool, title: str | None = None
-) -> None:
-    """Print rows as a table, or as a JSON list of objects whose names are the columns'."""
-    if as_json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
-        return
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console.print(table)
-
-
-def progress[T](sequence: Sequence[T], description: str) -> Iterable[T]:
-    """Show a bar while a sequence is worked through, where a person watches."""
-    return track(sequence, description, console=messages, disable=not messages.is_terminal, transient=True)

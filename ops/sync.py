@@ -1,25 +1,53 @@
-"""What of a Stripe account's settings and subscriptions the API shows to be wrong.
+"""What a Stripe account lacks of the catalogue, and what of its settings and subscriptions is wrong.
 
-Source: design page "stripe", sections "Setting up" and "Closing a period".
+Source: docs/stripe-protocol.md#setting-up and docs/stripe-protocol.md#closing-a-period.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import stripe
 
+from metering.core.accounts import Customer
+from metering.core.catalog import Catalog
 from metering.core.periods import hour_of
+from metering.core.stripe_names import LARGEST_PAGE, our_id
+from ops.stripe_objects import MissingObjects, catalog_prices, missing, own_prices
 
-_PAGE = 100
 _SHORTEST_GRACE = timedelta(hours=24)
 _GOOD = frozenset({"active", "trialing"})
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What of the catalogue and the overrides an account lacks, and what is to be warned of."""
+
+    missing: MissingObjects
+    warnings: list[str]
+
+
+def compare(client: stripe.StripeClient, catalog: Catalog, customers: Iterable[Customer]) -> Comparison:
+    """Compare an account with the catalogue and the customers' overrides; nothing is changed.
+
+    Raises
+    ------
+    OperatorError
+        When a meter or price exists but differs: it is in use and never changed.
+    """
+    wanted = [*catalog_prices(catalog), *own_prices(customers, catalog)]
+    lacking = missing(client, catalog, wanted)
+    warnings = [*subscription_warnings(client)]
+    if grace := grace_warning(client):
+        warnings.append(grace)
+    return Comparison(lacking, warnings)
+
+
 def subscription_warnings(client: stripe.StripeClient) -> Iterator[str]:
     """Say what is wrong with the subscriptions of our customers: interval, anchor, status."""
-    for subscription in client.v1.subscriptions.list({"limit": _PAGE}).auto_paging_iter():
-        customer_id = our_id(subscription)
+    for subscription in client.v1.subscriptions.list({"limit": LARGEST_PAGE}).auto_paging_iter():
+        customer_id = our_id(subscription.metadata)
         if customer_id is None:
             continue
         name = f"the subscription {subscription.id} of {customer_id}"
@@ -39,7 +67,7 @@ def subscription_warnings(client: stripe.StripeClient) -> Iterator[str]:
 
 def grace_warning(client: stripe.StripeClient) -> str | None:
     """Say that a period's invoice is finalised too soon; None when it is not, or no invoice shows it yet."""
-    listed = client.v1.invoices.list({"limit": _PAGE}).data
+    listed = client.v1.invoices.list({"limit": LARGEST_PAGE}).data
     for invoice in listed:
         grace = _grace(invoice) if invoice.billing_reason == "subscription_cycle" else None
         if grace is not None:
@@ -50,12 +78,6 @@ def grace_warning(client: stripe.StripeClient) -> str | None:
                 "billing settings (Invoices, finalization grace period), or late reports miss their invoice"
             )
     return None
-
-
-def our_id(stripe_object: Any) -> str | None:
-    """Return the customer that a Stripe object's metadata names, None when it is none of ours."""
-    metadata = stripe_object["metadata"]
-    return metadata.to_dict().get("customer_id") if metadata else None
 
 
 def _grace(invoice: Any) -> timedelta | None:

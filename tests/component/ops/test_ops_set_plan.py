@@ -9,7 +9,7 @@ from metering.core.accounts import Account, period_for
 from metering.core.catalog import Override, builtin_catalog
 from metering.core.periods import DAY, Period, hour_of
 from ops.errors import OperatorError
-from ops.plans import planned, set_plan
+from ops.set_plan import planned, set_plan
 from stripe_report.reader import Reader
 from stripe_report.subscription import refresh
 from tests.component.ops.desk import Desk

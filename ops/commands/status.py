@@ -4,38 +4,26 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
-from metering.core.periods import DAY, HOUR, hour_of
 from ops.deployment import Deployment
-from ops.options import AsJson, Stack, console, print_json, print_rows, progress
-from ops.status import FleetStatus, Waiting, fleet_status
-
-_DEAD_LETTERS = {"aggregate": "AggregateDeadLetters", "stripe_report": "StripeDeadLetters"}
-
-
-def add_to(app: typer.Typer) -> None:
-    """Put the command into the command line."""
-    app.command("status", epilog="Example: ops status --json")(status)
+from ops.status import Backlog, FleetStatus, fleet_status
+from ops.terminal.options import AsJson, Stack
+from ops.terminal.printing import console, print_json, print_rows, progress
 
 
-def status(*, stack: Stack, as_json: AsJson = False) -> None:
+def register(line: typer.Typer) -> None:
+    """Put the command into a command line."""
+    line.command("status", epilog="Example: ops status --json")(_status)
+
+
+def _status(*, stack: Stack, as_json: AsJson = False) -> None:
     """Show the fleet: customers, periods, what waits and since when, dead letters, hours that differ.
 
     Exit status 1 when something waits for a person: dead letters, a period not final four days after its end,
     an hour that differs or was refused, usage that the daily sweep found not to be conserved.
     """
-    deployment = Deployment(stack)
-    now = datetime.now(UTC)
-    found = fleet_status(
-        [deployment.account(name) for name in progress([*deployment.fleet()], "customers")],
-        deployment.markers,
-        deployment.ledger,
-        deployment.queued,
-        _DEAD_LETTERS,
-        deployment.counted(
-            "conservation_difference", "aggregate", hour_of(now) - 2 * DAY, hour_of(now) + HOUR
-        ),
-        now,
-    )
+    deployment, now = Deployment(stack), datetime.now(UTC)
+    accounts = [deployment.account(name) for name in progress([*deployment.fleet()], "customers")]
+    found = fleet_status(deployment, accounts, now)
     if as_json:
         print_json(found.answer())
     else:
@@ -63,7 +51,7 @@ def _print(found: FleetStatus) -> None:
         console.print(f"differs: {one.customer_id} {one.meter} {one.hour} {one.value} {one.state}{since}")
 
 
-def _waiting(waiting: Waiting) -> str:
-    if not waiting.count:
+def _waiting(backlog: Backlog) -> str:
+    if not backlog.count:
         return "0"
-    return f"{waiting.count}, the oldest {waiting.oldest}, over for {timedelta(seconds=waiting.age)}"
+    return f"{backlog.count}, the oldest {backlog.oldest}, over for {timedelta(seconds=backlog.age)}"

@@ -8,27 +8,18 @@ import typer
 from metering.core.catalog import builtin_catalog
 from metering.core.contract import format_instant
 from ops.deployment import Deployment
-from ops.options import (
-    ApiBase,
-    AsJson,
-    CustomerId,
-    DryRun,
-    Stack,
-    console,
-    print_json,
-    read_override,
-    wrong_input,
-)
-from ops.plans import planned, present_end, set_plan
+from ops.set_plan import planned, present_end, set_plan
 from ops.stripe_account import stripe_client
+from ops.terminal.options import ApiBase, AsJson, CustomerId, DryRun, Stack, read_override, wrong_input
+from ops.terminal.printing import console, print_json
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the command into the group of customers."""
-    app.command("set-plan", epilog="Example: ops customers set-plan cust_8f2c professional")(set_plan_command)
+def register(line: typer.Typer) -> None:
+    """Put the command into a command line."""
+    line.command("set-plan", epilog="Example: ops customers set-plan cust_8f2c professional")(_set_plan)
 
 
-def set_plan_command(
+def _set_plan(
     customer_id: CustomerId,
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan, or one version of it.")],
     *,

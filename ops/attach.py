@@ -1,4 +1,7 @@
-"""Giving Stripe to a customer that was added without it, or that had left and comes back."""
+"""Giving Stripe to a customer that was added without it, or that had left and comes back.
+
+Source: docs/billing.md#periods.
+"""
 
 from datetime import date, datetime
 
@@ -9,15 +12,16 @@ from metering.core.catalog import Catalog
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
-from ops.customers import StripeTerms, subscribe
+from ops.customers import replace_profile
 from ops.errors import OperatorError
 from ops.periods import first_snapshot, keep_periods, mark_open_days, settle_before
+from ops.subscriptions import SubscriptionRequest, subscribe
 
 
 def attach(
     client: stripe.StripeClient,
     account: Account,
-    terms: StripeTerms,
+    request: SubscriptionRequest,
     tables: tuple[Customers, Hours, Markers],
     catalog: Catalog,
     now: datetime,
@@ -30,23 +34,22 @@ def attach(
     Raises
     ------
     OperatorError
-        When the customer has another subscription, or as `ops.customers.subscribe` says.
+        When the customer has another subscription, or as `ops.subscriptions.subscribe` says.
     """
     customers, hours, markers = tables
     customer = account.customer
     present = customer.stripe_subscription_id
-    if present is not None and terms.subscription_id not in {None, present}:
+    if present is not None and request.stripe_subscription_id not in {None, present}:
         raise OperatorError(f"{customer.customer_id} has the subscription {present} already")
-    if terms.customer_id is None and customer.stripe_customer_id is not None:
-        terms = StripeTerms(
-            customer.stripe_customer_id, terms.subscription_id or present, terms.days_until_due
+    if request.stripe_customer_id is None and customer.stripe_customer_id is not None:
+        request = SubscriptionRequest(
+            customer.stripe_customer_id, request.stripe_subscription_id or present, request.days_until_due
         )
-    subscribed = subscribe(client, customer, catalog, now, terms)
+    subscribed = subscribe(client, customer, catalog, now, request)
     if present is None:
         account = keep_periods(account, customers, hours, now) if customer.anchor is None else account
         settle_before(account, subscribed.period.start, customers, hours, catalog)
-        if not customers.replace(customer, subscribed.customer):
-            raise OperatorError(f"the profile of {customer.customer_id} was changed meanwhile; run again")
+        replace_profile(customers, customer, subscribed.customer)
     span = first_snapshot(account, subscribed.period)
     customers.add_period(customer.customer_id, BillingPeriod.of(subscribed.customer, span))
     attached = customers.account(customer.customer_id)

@@ -1,6 +1,6 @@
 """Billing late usage: the intent first, then Stripe's invoice item, found again there after a crash.
 
-Source: design page "billing", section "Late usage".
+Source: docs/billing.md#late-usage.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,19 +14,15 @@ import stripe
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.billable import all_contributions
 from metering.core.catalog import Catalog
-from metering.core.contract import format_instant
 from metering.core.late_usage import LateItem, LateUsage, late_usage
 from metering.core.rating import CENT
-from metering.core.stripe_names import CENTS
+from metering.core.stripe_names import CENTS, LARGEST_PAGE, LATE_ITEM, OUR_ID
 from metering.tables.customers import Account, Customers
 from metering.tables.hours import Hours
 from metering.tables.ledger import SENT, Ledger
+from ops.stripe_account import DAYS_UNTIL_DUE
 
-DAYS_UNTIL_DUE = 30
-_PAGE = 100
 _NAMED_DAYS = 7
-LATE_ITEM = "late_item"
-"""The name in Stripe's metadata under which an invoice item carries our item's id."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ def _items(customer: Customer, period: LatePeriod) -> list[LateItem]:
 
 def _present(client: stripe.StripeClient, stripe_customer_id: str) -> dict[str, Any]:
     """Return the customer's late invoice items by our items' ids."""
-    listed = client.v1.invoice_items.list({"customer": stripe_customer_id, "limit": _PAGE})
+    listed = client.v1.invoice_items.list({"customer": stripe_customer_id, "limit": LARGEST_PAGE})
     found: dict[str, Any] = {}
     for item in listed.auto_paging_iter():
         metadata = item.metadata.to_dict() if item.metadata else {}
@@ -143,7 +139,7 @@ def _make(client: stripe.StripeClient, stripe_customer_id: str, item: LateItem, 
         "period": {"start": start, "end": start},
         "metadata": {
             LATE_ITEM: item.item_id,
-            "customer_id": item.customer_id,
+            OUR_ID: item.customer_id,
             "meter": item.meter,
             "quantity": f"{item.quantity:f}",
         },
@@ -158,12 +154,13 @@ def description(item: LateItem, catalog: Catalog) -> str:
     meter = catalog.meters[item.meter]
     what = "late usage" if item.amount > Decimal(0) else "credit for usage corrected late"
     return (
-        f"{meter.label}: {what} of the period from {item.period_start:%Y-%m-%d} ({_days(item.days)}): "
+        f"{meter.label}: {what} of the period from {item.period_start:%Y-%m-%d} ({named_days(item.days)}): "
         f"{item.quantity.normalize():f} {meter.unit}"
     )
 
 
-def _days(days: tuple[date, ...]) -> str:
+def named_days(days: tuple[date, ...]) -> str:
+    """Return days as text: each, or where they are many how many from when to when."""
     if not days:
         return "no day in particular"
     if len(days) <= _NAMED_DAYS:
@@ -182,16 +179,3 @@ def _invoice(client: stripe.StripeClient, stripe_customer_id: str, waiting: set[
     }
     options: Any = {"idempotency_key": f"late-invoice-{max(waiting)}-{len(waiting)}"}
     client.v1.invoices.create(params, options)
-
-
-def row(customer_id: str, billing: BillingPeriod, usage: LateUsage) -> tuple[str, ...]:
-    """Return late usage as text: customer, period, meter, quantity, dollars, days."""
-    start = format_instant(billing.start)
-    return (
-        customer_id,
-        start,
-        usage.meter,
-        f"{usage.quantity:f}",
-        f"{usage.amount:.2f}",
-        _days(usage.days),
-    )

@@ -1,0 +1,11 @@
+"""Asking a Stripe account in test mode whether it does what we assume.
+
+Source: docs/stripe-assumptions.md. Each check asks one thing and says what it saw; what Stripe does later is
+waited for, and what does not show in time is unclear, never held.
+"""
+
+from ops.probe import events, objects, subscriptions
+from ops.probe.check import Check
+
+CHECKS: tuple[Check, ...] = (*objects.CHECKS, *events.CHECKS, *subscriptions.CHECKS)
+"""All checks, in the order in which they are asked."""
