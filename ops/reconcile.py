@@ -1,6 +1,6 @@
 """Reconciling by hand: the function compares, so that the rules are those of the daily run.
 
-Source: docs/stripe-protocol.md#the-protocol.
+Source: docs/stripe-protocol.md#reconciliation.
 """
 
 from collections.abc import Sequence

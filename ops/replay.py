@@ -20,6 +20,29 @@ from ops.errors import OperatorError
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A customer's hours in ``[start, end)``."""
+
+    customer_id: str
+    start: datetime
+    end: datetime
+
+    def check(self) -> None:
+        """Look at the bounds, which the operator typed.
+
+        Raises
+        ------
+        OperatorError
+            When the span is empty or does not begin and end at full hours.
+        """
+        for instant in (self.start, self.end):
+            if instant.minute or instant.second or instant.microsecond:
+                raise OperatorError(f"{instant} is no full hour")
+        if self.start >= self.end:
+            raise OperatorError("the span is empty: --from must lie before --to, which is not part of it")
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """One hour that was made again: where it differs from the stored one, and whether it was marked.
 
@@ -32,30 +55,20 @@ class Replayed:
 
 
 def replay(
-    customer: str,
-    start: datetime,
-    end: datetime,
-    reports: Reports,
-    hours: Hours,
-    markers: Markers,
-    *,
-    dry_run: bool,
+    span: Span, reports: Reports, hours: Hours, markers: Markers, *, dry_run: bool
 ) -> Iterator[Replayed]:
-    """Yield each hour in ``[start, end)`` that has reports or is stored, in order, marking those that differ.
+    """Yield each hour of a span that has reports or is stored, in order, marking those that differ.
 
     ``dry_run`` marks nothing. Hours in which reports land meanwhile are read again before they differ.
 
     Raises
     ------
     OperatorError
-        When the span is empty or does not begin and end at full hours.
+        As `Span.check` says.
     """
-    for instant in (start, end):
-        if instant.minute or instant.second or instant.microsecond:
-            raise OperatorError(f"{instant} is no full hour")
-    if start >= end:
-        raise OperatorError("the span is empty: --from must lie before --to, which is not part of it")
-    for pair in hour_pairs(customer, start, end, reports, hours):
+    span.check()
+    customer = span.customer_id
+    for pair in hour_pairs(customer, span.start, span.end, reports, hours):
         if not hour_differences(pair.recomputed, pair.stored):
             yield Replayed(pair.hour)
             continue

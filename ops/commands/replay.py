@@ -9,7 +9,7 @@ from metering.core.contract import format_instant
 from metering.core.periods import HOUR
 from ops.deployment import Deployment
 from ops.errors import OperatorError
-from ops.replay import Replayed, replay
+from ops.replay import Replayed, Span, replay
 from ops.terminal.options import CustomerId, Stack
 from ops.terminal.printing import console, measured
 
@@ -35,21 +35,13 @@ def _replay(
     deployment = Deployment(stack)
     if deployment.customers.customer(customer_id) is None:
         raise OperatorError(f"no customer {customer_id}")
-    begin, stop = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+    span = Span(customer_id, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     differing: list[Replayed] = []
     compared = 0
-    with measured("hours", max(0, (stop - begin) // HOUR)) as show:
-        for done in replay(
-            customer_id,
-            begin,
-            stop,
-            deployment.reports,
-            deployment.hours,
-            deployment.markers,
-            dry_run=dry_run,
-        ):
+    with measured("hours", max(0, (span.end - span.start) // HOUR)) as show:
+        for done in replay(span, deployment.reports, deployment.hours, deployment.markers, dry_run=dry_run):
             compared += 1
-            show((done.hour - begin) // HOUR + 1)
+            show((done.hour - span.start) // HOUR + 1)
             if done.differences:
                 differing.append(done)
     _say(differing, compared, dry_run=dry_run)
