@@ -7,11 +7,9 @@ from datetime import date, datetime
 
 import stripe
 
-from metering.core.accounts import BillingPeriod, Customer
+from metering.core.accounts import Account, BillingPeriod, Customer
 from metering.core.catalog import Catalog
-from metering.tables.customers import Account, Customers
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
+from metering.tables.tables import Tables
 from ops.customers import replace_profile
 from ops.errors import OperatorError
 from ops.periods import first_snapshot, keep_periods, mark_open_days, settle_before
@@ -22,7 +20,7 @@ def attach(
     client: stripe.StripeClient,
     account: Account,
     request: SubscriptionRequest,
-    tables: tuple[Customers, Hours, Markers],
+    tables: Tables,
     catalog: Catalog,
     now: datetime,
 ) -> tuple[Customer, list[date]]:
@@ -36,7 +34,7 @@ def attach(
     OperatorError
         When the customer has another subscription, or as `ops.subscriptions.subscribe` says.
     """
-    customers, hours, markers = tables
+    customers = tables.customers
     customer = account.customer
     present = customer.stripe_subscription_id
     if present is not None and request.stripe_subscription_id not in {None, present}:
@@ -47,11 +45,11 @@ def attach(
         )
     subscribed = subscribe(client, customer, catalog, now, request)
     if present is None:
-        account = keep_periods(account, customers, hours, now) if customer.anchor is None else account
-        settle_before(account, subscribed.period.start, customers, hours, catalog)
+        account = keep_periods(account, tables, now) if customer.anchor is None else account
+        settle_before(account, subscribed.period.start, tables, catalog)
         replace_profile(customers, customer, subscribed.customer)
     span = first_snapshot(account, subscribed.period)
     customers.add_period(customer.customer_id, BillingPeriod.of(subscribed.customer, span))
     attached = customers.account(customer.customer_id)
     assert attached is not None
-    return attached.customer, mark_open_days(attached, markers, now)
+    return attached.customer, mark_open_days(attached, tables.markers, now)

@@ -8,10 +8,10 @@ from datetime import date, datetime
 
 import stripe
 
-from metering.core.accounts import BillingPeriod, Customer, Status
+from metering.core.accounts import Account, BillingPeriod, Customer, Status
 from metering.core.catalog import Catalog
 from metering.core.periods import Period
-from metering.tables.customers import Account, Customers
+from metering.tables.customers import Customers
 from metering.tables.markers import Markers
 from ops.errors import OperatorError
 from ops.periods import mark_open_days, open_days

@@ -10,13 +10,11 @@ from typing import Any
 import boto3
 import botocore.exceptions
 from botocore.config import Config
-from metering.tables.client import RETRIES, dynamodb
 
-from metering.tables.customers import Account, Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import Ledger
-from metering.tables.markers import SHARDS, Markers
-from metering.tables.reports import Reports
+from metering.aws.clients import Clients
+from metering.core.accounts import Account
+from metering.tables.shards import SHARDS
+from metering.tables.tables import TABLES, Tables
 from ops.errors import OperatorError
 
 _LONGEST_INVOCATION = 900
@@ -39,37 +37,18 @@ class Deployment:
             When the stack cannot be found or read.
         """
         try:
-            stacks = self._cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
+            stacks = self._clients("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
             raise OperatorError(
                 f"cannot read the stack {self.stack!r}: {error}; check --stack, AWS profile and region"
             ) from None
         return {row["OutputKey"]: row["OutputValue"] for row in stacks[0].get("Outputs", [])}
 
-    @property
-    def customers(self) -> Customers:
-        """The stack's Customers table."""
-        return Customers(dynamodb(), self.outputs["CustomersTable"])
-
-    @property
-    def markers(self) -> Markers:
-        """The stack's Markers table."""
-        return Markers(dynamodb(), self.outputs["MarkersTable"])
-
-    @property
-    def hours(self) -> Hours:
-        """The stack's Hours table."""
-        return Hours(dynamodb(), self.outputs["HoursTable"])
-
-    @property
-    def reports(self) -> Reports:
-        """The stack's Reports table."""
-        return Reports(dynamodb(), self.outputs["ReportsTable"])
-
-    @property
-    def ledger(self) -> Ledger:
-        """The stack's Ledger table."""
-        return Ledger(dynamodb(), self.outputs["LedgerTable"])
+    @cached_property
+    def tables(self) -> Tables:
+        """The stack's tables; their names are outputs: ``CustomersTable``."""
+        names = {f"{name}_table": self.outputs.get(f"{name.title()}Table", "") for name in TABLES}
+        return Tables(self._clients("dynamodb"), names)
 
     def account(self, customer_id: str) -> Account:
         """Return all of a customer's records.
@@ -79,7 +58,7 @@ class Deployment:
         OperatorError
             When there is no such customer.
         """
-        account = self.customers.account(customer_id)
+        account = self.tables.customers.account(customer_id)
         if account is None:
             raise OperatorError(f"no customer {customer_id}; see `ops customers list`")
         return account
@@ -87,23 +66,23 @@ class Deployment:
     def fleet(self) -> Iterator[str]:
         """The ids of all customers, shard by shard."""
         for shard in range(SHARDS):
-            yield from self.customers.fleet(shard)
+            yield from self.tables.customers.fleet(shard)
 
     def secret(self, output: str) -> str:
         """Return the text of the secret that an output names."""
-        client = boto3.client("secretsmanager", config=RETRIES)
+        client = self._clients("secretsmanager")
         return str(client.get_secret_value(SecretId=self.outputs[output])["SecretString"])
 
     def queued(self, queue: str) -> int:
         """Return about how many messages lie in a queue, given by its name in the template."""
-        answer = boto3.client("sqs", config=RETRIES).get_queue_attributes(
+        answer = self._clients("sqs").get_queue_attributes(
             QueueUrl=self._physical_id(queue), AttributeNames=["ApproximateNumberOfMessages"]
         )
         return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
     def counted(self, metric: str, service: str, since: datetime, until: datetime) -> int:
         """Return how often a function counted an operational event in a span of whole minutes."""
-        statistics = boto3.client("cloudwatch", config=RETRIES).get_metric_statistics(
+        statistics = self._clients("cloudwatch").get_metric_statistics(
             Namespace=self.outputs["MetricsNamespace"],
             MetricName=metric,
             Dimensions=[{"Name": "service", "Value": service}],
@@ -132,12 +111,12 @@ class Deployment:
             raise OperatorError(f"{function}: {payload.get('errorMessage', answer['FunctionError'])}")
         return payload
 
-    @property
-    def _cloudformation(self) -> Any:
-        return boto3.client("cloudformation", config=RETRIES)
+    @cached_property
+    def _clients(self) -> Clients:
+        return Clients()
 
     def _physical_id(self, logical_id: str) -> str:
-        answer = self._cloudformation.describe_stack_resource(
+        answer = self._clients("cloudformation").describe_stack_resource(
             StackName=self.stack, LogicalResourceId=logical_id
         )
         return str(answer["StackResourceDetail"]["PhysicalResourceId"])

@@ -5,14 +5,15 @@ Source: docs/storage.md#tables: an instance holds up to two digests of secrets.
 
 import secrets
 
-from metering.core.accounts import Instance, make_key, secret_digest
-from metering.tables.customers import Customers
+from metering.core.instances import Instance, make_key, secret_digest
+from metering.tables.instances import Instances
+from metering.tables.tables import Tables
 from ops.errors import OperatorError
 
 _SECRET_BYTES = 32
 
 
-def add_instance(customers: Customers, customer_id: str, instance_id: str) -> str:
+def add_instance(tables: Tables, customer_id: str, instance_id: str) -> str:
     """Store a new instance, or a revoked one anew, and return its key.
 
     Raises
@@ -20,9 +21,10 @@ def add_instance(customers: Customers, customer_id: str, instance_id: str) -> st
     OperatorError
         When there is no such customer, or the instance has a key.
     """
-    if customers.customer(customer_id) is None:
+    if tables.customers.customer(customer_id) is None:
         raise OperatorError(f"no customer {customer_id}; add it with `ops customers add`")
-    present = customers.instance(customer_id, instance_id)
+    instances = tables.instances
+    present = instances.instance(customer_id, instance_id)
     if present is not None and present.digests:
         raise OperatorError(
             f"the instance {instance_id} of {customer_id} exists already; a new key comes with "
@@ -31,15 +33,16 @@ def add_instance(customers: Customers, customer_id: str, instance_id: str) -> st
     key, digest = _new_key(customer_id, instance_id)
     made = Instance(customer_id=customer_id, instance_id=instance_id, digests=(digest,))
     if present is not None:
-        _replace(customers, present, made.digests)
-    elif not customers.add_instance(made):
+        _replace(instances, present, made.digests)
+    elif not instances.add(made):
         raise _changed(made)
     return key
 
 
-def rotate_key(customers: Customers, customer_id: str, instance_id: str, *, again: bool = False) -> str:
-    """Give an instance a second key beside its present one, and return it; both are good until `finish`.
+def rotate_key(instances: Instances, customer_id: str, instance_id: str, *, again: bool = False) -> str:
+    """Give an instance a second key beside its present one, and return it.
 
+    Both are good until `finish_rotation`.
     ``again`` replaces a second key that was lost before it was used.
 
     Raises
@@ -47,7 +50,7 @@ def rotate_key(customers: Customers, customer_id: str, instance_id: str, *, agai
     OperatorError
         When there is no such instance, it is revoked, or it has a second key already.
     """
-    instance = _instance(customers, customer_id, instance_id)
+    instance = _instance(instances, customer_id, instance_id)
     match instance.digests:
         case ():
             raise OperatorError(
@@ -61,30 +64,30 @@ def rotate_key(customers: Customers, customer_id: str, instance_id: str, *, agai
             )
         case digests:
             key, digest = _new_key(customer_id, instance_id)
-            _replace(customers, instance, (*digests[:1], digest))
+            _replace(instances, instance, (*digests[:1], digest))
             return key
 
 
-def finish_rotation(customers: Customers, customer_id: str, instance_id: str) -> bool:
+def finish_rotation(instances: Instances, customer_id: str, instance_id: str) -> bool:
     """Drop the old key; tell whether there was one besides the new."""
-    instance = _instance(customers, customer_id, instance_id)
+    instance = _instance(instances, customer_id, instance_id)
     if len(instance.digests) < 2:  # noqa: PLR2004  the old key and the new one
         return False
-    _replace(customers, instance, instance.digests[-1:])
+    _replace(instances, instance, instance.digests[-1:])
     return True
 
 
-def revoke(customers: Customers, customer_id: str, instance_id: str) -> bool:
+def revoke(instances: Instances, customer_id: str, instance_id: str) -> bool:
     """Drop all of an instance's keys; tell whether there were any. Its reports stay."""
-    instance = _instance(customers, customer_id, instance_id)
+    instance = _instance(instances, customer_id, instance_id)
     if not instance.digests:
         return False
-    _replace(customers, instance, ())
+    _replace(instances, instance, ())
     return True
 
 
-def _instance(customers: Customers, customer_id: str, instance_id: str) -> Instance:
-    instance = customers.instance(customer_id, instance_id)
+def _instance(instances: Instances, customer_id: str, instance_id: str) -> Instance:
+    instance = instances.instance(customer_id, instance_id)
     if instance is None:
         raise OperatorError(
             f"no instance {instance_id} of {customer_id}; see `ops instances list {customer_id}`"
@@ -98,9 +101,9 @@ def _new_key(customer_id: str, instance_id: str) -> tuple[str, str]:
     return make_key(customer_id, instance_id, secret), secret_digest(secret)
 
 
-def _replace(customers: Customers, instance: Instance, digests: tuple[str, ...]) -> None:
+def _replace(instances: Instances, instance: Instance, digests: tuple[str, ...]) -> None:
     """Put the digests in place of those that were read: of two operators at once, one is told."""
-    if not customers.replace_instance(instance, instance.model_copy(update={"digests": digests})):
+    if not instances.replace(instance, instance.model_copy(update={"digests": digests})):
         raise _changed(instance)
 
 

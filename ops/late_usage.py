@@ -11,15 +11,14 @@ from typing import Any
 
 import stripe
 
-from metering.core.accounts import BillingPeriod, Customer, PeriodState
-from metering.core.billable import all_contributions
+from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.catalog import Catalog
 from metering.core.late_usage import LateItem, LateUsage, late_usage
 from metering.core.rating import CENT
 from metering.core.stripe_names import CENTS, LARGEST_PAGE, LATE_ITEM, OUR_ID
-from metering.tables.customers import Account, Customers
-from metering.tables.hours import Hours
-from metering.tables.ledger import SENT, Ledger
+from metering.core.usage import PeriodUsage
+from metering.tables.ledger import SENT
+from metering.tables.tables import Tables
 from ops.stripe_account import DAYS_UNTIL_DUE
 
 _NAMED_DAYS = 7
@@ -34,29 +33,20 @@ class LatePeriod:
     billed: list[LateItem]
 
 
-@dataclass(frozen=True)
-class LateTables:
-    """The tables from which late usage is worked out."""
-
-    customers: Customers
-    hours: Hours
-    ledger: Ledger
-
-
-def find_late(account: Account, tables: LateTables, catalog: Catalog) -> list[LatePeriod]:
+def find_late(account: Account, tables: Tables, catalog: Catalog) -> list[LatePeriod]:
     """Return each final period's late usage, as far as hours are kept; periods without any are left out."""
     periods = (_late(account.customer, billing, tables, catalog) for billing in account.periods)
     return [period for period in periods if period is not None and (period.usage or period.billed)]
 
 
-def put_intents(account: Account, period: LatePeriod, tables: LateTables, catalog: Catalog) -> list[LateItem]:
+def put_intents(account: Account, period: LatePeriod, tables: Tables, catalog: Catalog) -> list[LateItem]:
     """Store an item for each late usage of a period; return all of the period's items.
 
     A number that somebody else took meanwhile changes what is late, so that it is worked out anew.
     """
     while True:
         items = _items(account.customer, period)
-        if all(tables.customers.late.put(item) for item in items):
+        if all(tables.late.put(item) for item in items):
             return [*period.billed, *items]
         anew = _late(account.customer, period.billing, tables, catalog)
         assert anew is not None
@@ -83,14 +73,11 @@ def make_invoice_items(
         _invoice(client, customer.stripe_customer_id, waiting)
 
 
-def _late(
-    customer: Customer, billing: BillingPeriod, tables: LateTables, catalog: Catalog
-) -> LatePeriod | None:
+def _late(customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> LatePeriod | None:
     if billing.state is not PeriodState.FINALISED:
         return None
     customer_id, span = customer.customer_id, billing.span
-    hours = tables.hours.between(customer_id, span.first_hour, span.end_hour)
-    contributed = all_contributions(catalog, hours, span)
+    usage = PeriodUsage(billing, tables.hours.of_period(customer_id, span), catalog)
     days = list(span.days())
     sent = {
         key: entry.value
@@ -98,8 +85,8 @@ def _late(
         for key, entry in day.entries.items()
         if entry.state == SENT
     }
-    billed = tables.customers.late.of_period(customer_id, billing.start)
-    return LatePeriod(billing, late_usage(contributed, billing, billed, catalog, sent), billed)
+    billed = tables.late.of_period(customer_id, billing.start)
+    return LatePeriod(billing, late_usage(usage, billed, sent), billed)
 
 
 def _items(customer: Customer, period: LatePeriod) -> list[LateItem]:

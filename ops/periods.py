@@ -1,21 +1,21 @@
 """Period snapshots that a change of the profile must not touch, and days to be reported again.
 
-A period without a snapshot is computed from the profile (`metering.core.accounts.period_for`), so whoever
-changes the profile stores the snapshots of the present and all former periods first.
+A period without a snapshot is computed from the profile (`metering.core.accounts.Account.period_at`), so
+whoever changes the profile stores the snapshots of the present and all former periods first. Source:
+docs/billing.md#periods.
 """
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from metering.core.accounts import BillingPeriod, PeriodState, period_for
-from metering.core.billable import all_contributions
+from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import Catalog
 from metering.core.contract import OLDEST_WINDOW, format_instant
 from metering.core.periods import HOUR, Period, hour_of
-from metering.core.rating import quantities
-from metering.tables.customers import Account, Customers
+from metering.core.usage import PeriodUsage
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
+from metering.tables.tables import Tables
 from ops.errors import OperatorError, WrongInputError
 
 _CLOCK_AHEAD = timedelta(hours=2)
@@ -30,7 +30,7 @@ def unstored_periods(account: Account, hours: Hours, now: datetime) -> list[Bill
     stored = {period.start for period in account.periods}
     found = []
     while hour <= now:
-        billing = period_for(account.customer, account.periods, hour)
+        billing = account.period_at(hour)
         if billing is None:
             hour += HOUR
             continue
@@ -40,18 +40,16 @@ def unstored_periods(account: Account, hours: Hours, now: datetime) -> list[Bill
     return found
 
 
-def keep_periods(account: Account, customers: Customers, hours: Hours, now: datetime) -> Account:
+def keep_periods(account: Account, tables: Tables, now: datetime) -> Account:
     """Store the snapshot of every period up to the present one; return the account with them."""
-    for billing in unstored_periods(account, hours, now):
-        customers.add_period(account.customer.customer_id, billing)
-    kept = customers.account(account.customer.customer_id)
+    for billing in unstored_periods(account, tables.hours, now):
+        tables.customers.add_period(account.customer.customer_id, billing)
+    kept = tables.customers.account(account.customer.customer_id)
     assert kept is not None
     return kept
 
 
-def settle_before(
-    account: Account, start: datetime, customers: Customers, hours: Hours, catalog: Catalog
-) -> None:
+def settle_before(account: Account, start: datetime, tables: Tables, catalog: Catalog) -> None:
     """End the periods before a subscription's first one: they are final, and Stripe never bills them.
 
     The calendar month that the subscription interrupts is cut short. What was used by then counts as
@@ -73,16 +71,10 @@ def settle_before(
     for period in account.periods:
         if period.start == start or period.state is PeriodState.FINALISED:
             continue
-        cut = period if period.end <= start else _cut(period, start)
-        used = all_contributions(
-            catalog, hours.between(customer_id, cut.span.first_hour, cut.span.end_hour), cut.span
-        )
-        final = {"state": PeriodState.FINALISED, "invoiced": quantities(used)}
-        customers.replace_period(customer_id, period, cut.model_copy(update=final))
-
-
-def _cut(period: BillingPeriod, end: datetime) -> BillingPeriod:
-    return period.model_copy(update={"end": end, "nominal_end": period.nominal_end or period.end})
+        cut = period if period.end <= start else period.cut(start)
+        used = PeriodUsage(cut, tables.hours.of_period(customer_id, cut.span), catalog)
+        final = {"state": PeriodState.FINALISED, "invoiced": dict(used.quantities)}
+        tables.customers.replace_period(customer_id, period, cut.model_copy(update=final))
 
 
 def first_snapshot(account: Account, span: Period) -> Period:
@@ -96,7 +88,7 @@ def open_days(account: Account, now: datetime) -> Iterator[date]:
     """Yield every day up to today of the periods that no invoice has fixed yet."""
     periods = [period for period in account.periods if period.state is not PeriodState.FINALISED]
     if not any(period.start <= now < period.end for period in account.periods):
-        present = period_for(account.customer, account.periods, hour_of(now))
+        present = account.period_at(hour_of(now))
         periods += [present] if present and present.state is not PeriodState.FINALISED else []
     days = {day for period in periods for day in period.span.days() if day <= now.date()}
     yield from sorted(days)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from metering.core.accounts import Account
 from metering.core.contract import format_instant
-from metering.tables.customers import Account
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 

@@ -13,9 +13,7 @@ from metering.core.conservation import Difference, hour_differences
 from metering.core.periods import HOUR
 from metering.core.rollup import rollup
 from metering.tables.hour_pairs import hour_pairs
-from metering.tables.hours import Hours
-from metering.tables.markers import Markers
-from metering.tables.reports import Reports
+from metering.tables.tables import Tables
 from ops.errors import OperatorError
 
 
@@ -54,9 +52,7 @@ class Replayed:
     marked: bool = False
 
 
-def replay(
-    span: Span, reports: Reports, hours: Hours, markers: Markers, *, dry_run: bool
-) -> Iterator[Replayed]:
+def replay(span: Span, tables: Tables, *, dry_run: bool) -> Iterator[Replayed]:
     """Yield each hour of a span that has reports or is stored, in order, marking those that differ.
 
     ``dry_run`` marks nothing. Hours in which reports land meanwhile are read again before they differ.
@@ -68,14 +64,14 @@ def replay(
     """
     span.check()
     customer = span.customer_id
-    for pair in hour_pairs(customer, span.start, span.end, reports, hours):
+    for pair in hour_pairs(customer, span.start, span.end, tables):
         if not hour_differences(pair.recomputed, pair.stored):
             yield Replayed(pair.hour)
             continue
-        stored = next(hours.between(customer, pair.hour, pair.hour + HOUR), None)
-        recomputed = rollup(pair.hour, reports.of_hour(customer, pair.hour))
+        stored = next(tables.hours.between(customer, pair.hour, pair.hour + HOUR), None)
+        recomputed = rollup(pair.hour, tables.reports.of_hour(customer, pair.hour))
         differences = tuple(hour_differences(recomputed, stored))
         marked = bool(differences and recomputed.instances) and not dry_run
         if marked:
-            markers.touch_dirty(customer, pair.hour)
+            tables.markers.touch_dirty(customer, pair.hour)
         yield Replayed(pair.hour, differences, marked)

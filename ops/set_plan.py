@@ -11,12 +11,11 @@ from typing import Any
 
 import stripe
 
-from metering.core.accounts import Customer, period_for
+from metering.core.accounts import Account, Customer
 from metering.core.catalog import Catalog, Override
 from metering.core.periods import hour_of
 from metering.core.stripe_names import OUR_ID, our_id
-from metering.tables.customers import Account, Customers
-from metering.tables.hours import Hours
+from metering.tables.tables import Tables
 from ops.customers import replace_profile
 from ops.errors import OperatorError, WrongInputError
 from ops.periods import keep_periods
@@ -57,8 +56,7 @@ def set_plan(
     client: stripe.StripeClient | None,
     account: Account,
     wanted: Customer,
-    customers: Customers,
-    hours: Hours,
+    tables: Tables,
     catalog: Catalog,
     now: datetime,
 ) -> PlanChange:
@@ -70,7 +68,7 @@ def set_plan(
         When the subscription has ended or is governed by a schedule of somebody else, or the profile was
         changed meanwhile.
     """
-    read, account = account.customer, keep_periods(account, customers, hours, now)
+    read, account = account.customer, keep_periods(account, tables, now)
     effective = present_end(account, now)
     changed = read != wanted
     if account.customer.stripe_subscription_id is not None:
@@ -82,13 +80,13 @@ def set_plan(
         )
         effective, changed = by_stripe.effective, changed or by_stripe.changed
     if read != wanted:
-        replace_profile(customers, read, wanted)
+        replace_profile(tables.customers, read, wanted)
     return PlanChange(wanted, effective, changed)
 
 
 def present_end(account: Account, now: datetime) -> datetime:
     """Return when the present period ends: a change of plan takes effect then."""
-    present = period_for(account.customer, account.periods, hour_of(now))
+    present = account.period_at(hour_of(now))
     return present.end if present else now
 
 

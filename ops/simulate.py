@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from metering.core.accounts import BillingPeriod, period_for
-from metering.core.billable import all_contributions
-from metering.core.catalog import Catalog
+from metering.core.accounts import Account, BillingPeriod
+from metering.core.catalog import Catalog, Override
 from metering.core.periods import hour_of
-from metering.core.rating import invoice_total, quantities, rate
-from metering.tables.customers import Account
+from metering.core.usage import PeriodUsage
 from metering.tables.hours import Hours
 
 
@@ -71,23 +69,20 @@ def simulate(
     metering.core.catalog.CatalogError
         When the draft has no such plan, or its fee is custom.
     """
-    billing = billing or period_for(account.customer, account.periods, hour_of(now))
+    billing = billing or account.period_at(hour_of(now))
     if billing is None:
         return None
-    charged, draft, span = simulation.charged, simulation.draft, billing.span
-    stored = list(hours.between(account.customer.customer_id, span.first_hour, span.end_hour))
-    other_plan = draft.newest(simulation.plan or billing.plan.partition("@")[0])
+    customer_id = account.customer.customer_id
+    stored = hours.of_period(customer_id, billing.span)
+    other_plan = simulation.draft.newest(simulation.plan or billing.plan.partition("@")[0])
     own = other_plan.partition("@")[0] == billing.plan.partition("@")[0]
-    present = rate(quantities(all_contributions(charged, stored, span)), billing.terms(charged))
-    other = rate(
-        quantities(all_contributions(draft, stored, span)),
-        draft.terms(other_plan, billing.override if own else None),
-    )
+    override = billing.override if own else Override()
+    other = billing.model_copy(update={"plan": other_plan, "override": override})
     return Simulated(
-        customer_id=account.customer.customer_id,
+        customer_id=customer_id,
         period_start=billing.start,
         plan=billing.plan,
-        total=invoice_total(present),
+        total=PeriodUsage(billing, stored, simulation.charged).total,
         other_plan=other_plan,
-        other_total=invoice_total(other),
+        other_total=PeriodUsage(other, stored, simulation.draft).total,
     )

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.contract import format_instant
 from metering.core.periods import DAY, HOUR, day_hours, hour_of
-from metering.tables.customers import Account
 from metering.tables.ledger import Ledger
-from metering.tables.markers import SHARDS
+from metering.tables.shards import SHARDS
 from ops.deployment import Deployment
 
 ENDED_FOR = timedelta(days=4)
@@ -77,7 +76,7 @@ def fleet_status(deployment: Deployment, accounts: Iterable[Account], now: datet
     now
         The present.
     """
-    markers, ledger = deployment.markers, deployment.ledger
+    markers, ledger = deployment.tables.markers, deployment.tables.ledger
     swept = (hour_of(now) - 2 * DAY, hour_of(now) + HOUR)
     status = FleetStatus(not_conserved=deployment.counted("conservation_difference", "aggregate", *swept))
     customers, periods = Counter[str](), Counter[str]()

@@ -63,7 +63,7 @@ def _attach(  # noqa: PLR0913  a command line's options, each its own parameter
         stripe_client(api_base or None),
         account,
         request,
-        (deployment.customers, deployment.hours, deployment.markers),
+        deployment.tables,
         builtin_catalog(),
         now,
     )

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from metering.core.accounts import Customer, Status
+from metering.core.accounts import Account, Customer, Status
 from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.contract import format_instant
-from metering.tables.customers import Account
 from ops.customers import NewCustomer, add_new, days_to_report, set_status
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
@@ -79,7 +78,7 @@ def _add(  # noqa: PLR0913  a command line's options, each its own parameter
         stripe_customer or None, stripe_subscription or None, None if automatically else days_until_due
     )
     request = NewCustomer(customer, subscription if with_stripe else None)
-    customers = Deployment(stack).customers
+    customers = Deployment(stack).tables.customers
     present = customers.account(customer_id)
     request.check(present)
     if dry_run:
@@ -139,7 +138,7 @@ def _list(*, stack: Stack, as_json: AsJson = False) -> None:
     deployment = Deployment(stack)
     rows = []
     for customer_id in progress(sorted(deployment.fleet()), "customers"):
-        customer = deployment.customers.customer(customer_id)
+        customer = deployment.tables.customers.customer(customer_id)
         if customer is not None:
             rows.append(_row(customer))
     print_rows(rows, ("customer", "name", "plan", "status", "stripe_customer"), as_json=as_json)
@@ -151,7 +150,7 @@ def _suspend(
     """Stop reporting a customer's usage to Stripe; its instances' reports are accepted and kept."""
     deployment = Deployment(stack)
     customer = deployment.account(customer_id).customer
-    changed = set_status(deployment.customers, customer, Status.SUSPENDED, dry_run=dry_run)
+    changed = set_status(deployment.tables.customers, customer, Status.SUSPENDED, dry_run=dry_run)
     said = "would be suspended" if changed and dry_run else "is suspended"
     _say(as_json, f"{customer_id} {said}", customer_id=customer_id, status="suspended", changed=changed)
 
@@ -162,9 +161,9 @@ def _resume(
     """Report a customer's usage to Stripe again, the open period's days included."""
     deployment = Deployment(stack)
     account, now = deployment.account(customer_id), datetime.now(UTC)
-    changed = set_status(deployment.customers, account.customer, Status.ACTIVE, dry_run=dry_run)
+    changed = set_status(deployment.tables.customers, account.customer, Status.ACTIVE, dry_run=dry_run)
     # Also for one that is active already: a crash may have come between its profile and the markers.
-    days = days_to_report(account, deployment.markers, now, dry_run=dry_run)
+    days = days_to_report(account, deployment.tables.markers, now, dry_run=dry_run)
     said = "would be active" if changed and dry_run else "is active"
     _say(
         as_json,

@@ -27,7 +27,7 @@ def _add(
     customer_id: CustomerId, instance_id: InstanceId = "default", *, stack: Stack, as_json: AsJson = False
 ) -> None:
     """Add an instance, or give a revoked one a key anew, and print the key: this once."""
-    key = add_instance(Deployment(stack).customers, customer_id, instance_id)
+    key = add_instance(Deployment(stack).tables, customer_id, instance_id)
     _print_key(customer_id, instance_id, key, as_json=as_json)
 
 
@@ -45,12 +45,12 @@ def _rotate(
     """Give an instance a second key and print it, this once; both are good until --finish."""
     if finish and again:
         raise WrongInputError("--finish and --again exclude each other")
-    customers = Deployment(stack).customers
+    instances = Deployment(stack).tables.instances
     if not finish:
-        key = rotate_key(customers, customer_id, instance_id, again=again)
+        key = rotate_key(instances, customer_id, instance_id, again=again)
         _print_key(customer_id, instance_id, key, as_json=as_json)
         return
-    dropped = finish_rotation(customers, customer_id, instance_id)
+    dropped = finish_rotation(instances, customer_id, instance_id)
     said = "the old key is dropped; it dies within 5 minutes" if dropped else "there is no old key"
     _print_change(customer_id, instance_id, said, changed=dropped, as_json=as_json)
 
@@ -59,7 +59,7 @@ def _revoke(
     customer_id: CustomerId, instance_id: InstanceId, *, stack: Stack, as_json: AsJson = False
 ) -> None:
     """Drop all keys of an instance; what it has reported stays."""
-    changed = revoke(Deployment(stack).customers, customer_id, instance_id)
+    changed = revoke(Deployment(stack).tables.instances, customer_id, instance_id)
     said = "its keys are dropped; they die within 5 minutes" if changed else "it has no key"
     _print_change(customer_id, instance_id, said, changed=changed, as_json=as_json)
 

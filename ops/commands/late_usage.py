@@ -9,7 +9,7 @@ from metering.core.catalog import builtin_catalog
 from metering.core.contract import format_instant
 from metering.core.late_usage import LateUsage
 from ops.deployment import Deployment
-from ops.late_usage import LateTables, find_late, make_invoice_items, named_days, put_intents
+from ops.late_usage import find_late, make_invoice_items, named_days, put_intents
 from ops.stripe_account import stripe_client
 from ops.terminal.options import ApiBase, AsJson, OneCustomer, Stack, chosen_customers
 from ops.terminal.printing import console, named, print_json, print_rows, progress
@@ -39,7 +39,7 @@ def _late_usage(
     each amount is written down first and made once.
     """
     deployment, catalog = Deployment(stack), builtin_catalog()
-    tables = LateTables(deployment.customers, deployment.hours, deployment.ledger)
+    tables = deployment.tables
     client = stripe_client(api_base or None) if bill else None
     rows: list[tuple[str, ...]] = []
     made: list[dict[str, str]] = []

@@ -33,13 +33,13 @@ def _replay(
 ) -> None:
     """Recompute a customer's hours from its raw reports; where nothing changed, nothing is done."""
     deployment = Deployment(stack)
-    if deployment.customers.customer(customer_id) is None:
+    if deployment.tables.customers.customer(customer_id) is None:
         raise OperatorError(f"no customer {customer_id}")
     span = Span(customer_id, start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
     differing: list[Replayed] = []
     compared = 0
     with measured("hours", max(0, (span.end - span.start) // HOUR)) as show:
-        for done in replay(span, deployment.reports, deployment.hours, deployment.markers, dry_run=dry_run):
+        for done in replay(span, deployment.tables, dry_run=dry_run):
             compared += 1
             show((done.hour - span.start) // HOUR + 1)
             if done.differences:

@@ -49,7 +49,7 @@ def _set_plan(
     else:
         subscribed = account.customer.stripe_subscription_id is not None
         client = stripe_client(api_base or None) if subscribed else None
-        done = set_plan(client, account, wanted, deployment.customers, deployment.hours, catalog, now)
+        done = set_plan(client, account, wanted, deployment.tables, catalog, now)
         effective, changed = done.effective, done.changed
     if as_json:
         print_json(

@@ -61,7 +61,8 @@ def _customers(stack: str) -> list[Customer]:
     if not stack:
         return []
     deployment = Deployment(stack)
-    read = (deployment.customers.customer(name) for name in progress([*deployment.fleet()], "customers"))
+    customers = deployment.tables.customers
+    read = (customers.customer(name) for name in progress([*deployment.fleet()], "customers"))
     return [customer for customer in read if customer is not None]
 
 

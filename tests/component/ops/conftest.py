@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
 import stripe
-from metering.tables.client import dynamodb
 from moto import mock_aws
 
 from ops.deployment import Deployment
@@ -46,14 +47,9 @@ def desk(
     client = stripe.StripeClient(
         "sk_test_simulated", base_addresses={"api": simulator.url}, http_client=transport
     )
-    dynamodb.cache_clear()
     with mock_aws():
         create_stack()
-        stack = Deployment(STACK)
-        yield Desk(
-            stack.customers, stack.hours, stack.ledger, stack.markers, client, simulator, monkeypatch, capsys
-        )
-    dynamodb.cache_clear()
+        yield Desk(Deployment(STACK).tables, client, simulator, monkeypatch, capsys)
     transport.close()  # type: ignore[no-untyped-call]  # the SDK has no types there
 
 
@@ -62,3 +58,24 @@ def synced(desk: Desk) -> Desk:
     """A desk whose Stripe account has the catalogue's objects."""
     desk.good("stripe", "sync")
     return desk
+
+
+@pytest.fixture
+def acme(synced: Desk) -> Desk:
+    """A desk with a customer whose subscription began two days ago."""
+    synced.simulator.clock.advance(-2 * 86_400)
+    synced.monkeypatch.setattr("ops.commands.customers.datetime", _Frozen(synced.now))
+    synced.good("customers", "add", "acme", "--name", "Acme")
+    synced.simulator.clock.advance(2 * 86_400)
+    return synced
+
+
+class _Frozen:
+    """A clock that stands, in place of the datetime class that a module reads."""
+
+    def __init__(self, instant: datetime) -> None:
+        self._instant = instant
+
+    def now(self, _zone: Any) -> datetime:
+        """The instant at which it stands."""
+        return self._instant

@@ -19,10 +19,7 @@ from ops.__main__ import main
 if TYPE_CHECKING:
     import stripe
 
-    from metering.tables.customers import Customers
-    from metering.tables.hours import Hours
-    from metering.tables.ledger import Ledger
-    from metering.tables.markers import Markers
+    from metering.tables.tables import Tables
     from stripe_simulator.serving.server import RunningSimulator
 
 STACK = "zemfyre-billing-test"
@@ -51,10 +48,7 @@ class Result:
 class Desk:
     """Runs commands; looks at what they did."""
 
-    customers: Customers
-    hours: Hours
-    ledger: Ledger
-    markers: Markers
+    tables: Tables
     stripe: stripe.StripeClient
     simulator: RunningSimulator
     monkeypatch: pytest.MonkeyPatch
@@ -119,7 +113,7 @@ class Desk:
             instances=1,
             final=1,
         )
-        assert self.hours.put(customer_id, hour)
+        assert self.tables.hours.put(customer_id, hour)
 
 
 def create_stack() -> None:

@@ -22,31 +22,37 @@ def _subscriptions(desk: Desk) -> list[Any]:
 
 
 def _days(desk: Desk) -> list[datetime]:
-    return [datetime(m.day.year, m.day.month, m.day.day, tzinfo=UTC) for m in desk.markers.unsent_of("acme")]
+    return [
+        datetime(m.day.year, m.day.month, m.day.day, tzinfo=UTC)
+        for m in desk.tables.markers.unsent_of("acme")
+    ]
 
 
 def test_a_customer_comes_with_its_subscription(synced: Desk) -> None:
     """Adding makes the Stripe customer and the subscription, from the full hour on, and the first period."""
     added = synced.good(*ADD, "--json").json
 
-    account = synced.customers.account("acme")
+    account = synced.tables.customers.account("acme")
     assert account is not None
     [subscription] = _subscriptions(synced)
     [period] = account.periods
     assert added["stripe_subscription_id"] == subscription.id == account.customer.stripe_subscription_id
     assert hour_of(synced.now) == period.start == account.customer.anchor
     assert ("starter@1", True) == (period.plan, period.first)
-    assert {"acme"} == {subscription.metadata["customer_id"], *synced.customers.fleet(shard_of("acme"))}
+    assert {"acme"} == {
+        subscription.metadata["customer_id"],
+        *synced.tables.customers.fleet(shard_of("acme")),
+    }
     assert ("active", "send_invoice") == (subscription.status, subscription.collection_method)
 
 
 def test_adding_twice_adds_once(synced: Desk) -> None:
     """The same command again changes nothing, here or at Stripe."""
     synced.good(*ADD)
-    before, changes = synced.customers.account("acme"), synced.changes()
+    before, changes = synced.tables.customers.account("acme"), synced.changes()
 
     assert "there already" in synced.good(*ADD).out
-    assert (before, changes) == (synced.customers.account("acme"), synced.changes())
+    assert (before, changes) == (synced.tables.customers.account("acme"), synced.changes())
 
 
 def test_another_profile_under_the_same_id_is_refused(synced: Desk) -> None:
@@ -85,10 +91,10 @@ def test_a_customer_without_its_first_period_gets_it(synced: Desk) -> None:
     """A crash between the profile and the first period is mended by adding again."""
     asked = Customer(customer_id="acme", name="Acme", plan="starter@1", billing_email="pay@acme.example")
     made = subscribe(synced.stripe, asked, builtin_catalog(), synced.now)
-    synced.customers.add(made.customer)
+    synced.tables.customers.add(made.customer)
     synced.good(*ADD)
 
-    [period] = synced.customers.periods("acme")
+    [period] = synced.tables.customers.periods("acme")
     assert made.period.start == period.start
 
 
@@ -122,7 +128,7 @@ def test_a_subscription_with_other_prices_is_not_attached_to(synced: Desk) -> No
     said = synced.wrong(1, *ADD, "--stripe-subscription", bare.id)
 
     assert "lacks starter@1.devices" in said
-    assert synced.customers.customer("acme") is None
+    assert synced.tables.customers.customer("acme") is None
 
 
 def test_stripe_must_be_synced_first(desk: Desk) -> None:
@@ -158,7 +164,7 @@ def test_wrong_input_is_named(synced: Desk, arguments: tuple[str, ...], status: 
 
     assert said in synced.wrong(status, *arguments)
     assert changes == synced.changes()
-    assert synced.customers.customer("acme") is None
+    assert synced.tables.customers.customer("acme") is None
 
 
 def test_a_dry_run_adds_nobody(synced: Desk) -> None:
@@ -166,7 +172,7 @@ def test_a_dry_run_adds_nobody(synced: Desk) -> None:
     changes = synced.changes()
 
     assert "acme.devices." in synced.good(*ADD, "--override", OVERRIDE, "--dry-run").out
-    assert (changes, None) == (synced.changes(), synced.customers.customer("acme"))
+    assert (changes, None) == (synced.changes(), synced.tables.customers.customer("acme"))
 
 
 def test_customers_are_listed_and_shown(synced: Desk) -> None:
@@ -182,7 +188,7 @@ def test_customers_are_listed_and_shown(synced: Desk) -> None:
     ]
     assert [{"instance_id": "default", "keys": 1}] == shown.json["instances"]
     assert "Acme" in synced.good("customers", "show", "acme").out
-    [instance] = synced.customers.account("acme").instances  # type: ignore[union-attr]  # it is there
+    [instance] = synced.tables.customers.account("acme").instances  # type: ignore[union-attr]  # it is there
     assert instance.digests[0] not in shown.out
 
 
@@ -195,14 +201,14 @@ def test_suspending_and_resuming(synced: Desk) -> None:
     )
     for _ in range(2):
         synced.good("customers", "suspend", "acme")
-    assert "suspended" == synced.customers.customer("acme").status  # type: ignore[union-attr]  # it is there
+    assert "suspended" == synced.tables.customers.customer("acme").status  # type: ignore[union-attr]  # it is there
 
     synced.good("customers", "resume", "acme", "--dry-run")
     assert [] == _days(synced)
     today = synced.now.replace(hour=0, minute=0, second=0)
     for _ in range(2):
         assert today.date().isoformat() in synced.good("customers", "resume", "acme", "--json").json["days"]
-    assert "active" == synced.customers.customer("acme").status  # type: ignore[union-attr]  # it is there
+    assert "active" == synced.tables.customers.customer("acme").status  # type: ignore[union-attr]  # it is there
     assert [today] == _days(synced)[-1:]
 
 
@@ -224,7 +230,7 @@ def test_attaching_ends_the_calendar_month(synced: Desk) -> None:
     synced.good("customers", "attach", "acme")
     synced.good("customers", "attach", "acme")
 
-    account = synced.customers.account("acme")
+    account = synced.tables.customers.account("acme")
     assert account is not None
     *former, present = account.periods
     assert all(period.state is PeriodState.FINALISED for period in former)
@@ -240,25 +246,25 @@ def test_attaching_ends_the_calendar_month(synced: Desk) -> None:
 def test_a_customer_who_left_comes_back(synced: Desk) -> None:
     """A customer whose subscription ended is attached anew; its former periods stay as they are."""
     synced.good(*ADD)
-    account = synced.customers.account("acme")
+    account = synced.tables.customers.account("acme")
     assert account is not None
     subscription = str(account.customer.stripe_subscription_id)
     synced.stripe.v1.subscriptions.cancel(subscription, {"invoice_now": True})
     left = account.customer.model_copy(update={"stripe_subscription_id": None})
-    assert synced.customers.replace(account.customer, left)
+    assert synced.tables.customers.replace(account.customer, left)
     [period] = account.periods
     later = synced.now + timedelta(days=3)
     cut = {"state": PeriodState.FINALISED, "end": hour_of(synced.now) + HOUR, "nominal_end": period.end}
-    assert synced.customers.replace_period("acme", period, period.model_copy(update=cut))
+    assert synced.tables.customers.replace_period("acme", period, period.model_copy(update=cut))
     synced.simulator.clock.advance(3 * 86_400)
-    account = synced.customers.account("acme")
+    account = synced.tables.customers.account("acme")
     assert account is not None
-    tables = (synced.customers, synced.hours, synced.markers)
-    back, days = attach(synced.stripe, account, SubscriptionRequest(), tables, builtin_catalog(), later)
+    request = SubscriptionRequest()
+    back, days = attach(synced.stripe, account, request, synced.tables, builtin_catalog(), later)
 
     assert left.stripe_customer_id == back.stripe_customer_id
     assert subscription != back.stripe_subscription_id
     assert [later.date()] == days
     assert [PeriodState.FINALISED, PeriodState.OPEN] == [
-        one.state for one in synced.customers.periods("acme")
+        one.state for one in synced.tables.customers.periods("acme")
     ]

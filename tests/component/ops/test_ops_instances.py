@@ -19,13 +19,13 @@ def acme(desk: Desk) -> Desk:
 def _accepts(desk: Desk, key: str) -> bool:
     parts = split_key(key)
     assert parts is not None
-    instance = desk.customers.instance(*parts[:2])
+    instance = desk.tables.instances.instance(*parts[:2])
     assert instance is not None
     return instance.accepts(parts[2])
 
 
 def _instance(desk: Desk) -> Instance:
-    instance = desk.customers.instance("acme", "default")
+    instance = desk.tables.instances.instance("acme", "default")
     assert instance is not None
     return instance
 

@@ -9,7 +9,7 @@ import pytest
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.periods import HOUR, hour_of
-from ops.late_usage import LateTables, find_late, make_invoice_items, put_intents
+from ops.late_usage import find_late, make_invoice_items, put_intents
 from tests.component.ops.desk import Desk
 
 BILL = ("late-usage", "acme", "--bill", "--json")
@@ -19,16 +19,16 @@ BILL = ("late-usage", "acme", "--bill", "--json")
 def final(synced: Desk) -> Desk:
     """A desk with a customer whose period is final: 15 GB invoiced, 5 of them over the limit."""
     synced.good("customers", "add", "acme", "--name", "Acme")
-    [period] = synced.customers.periods("acme")
+    [period] = synced.tables.customers.periods("acme")
     synced.used("acme", period.start, gib=15)
     final = {"state": PeriodState.FINALISED, "invoice_id": "in_1", "invoiced": {"mqtt_traffic": "15"}}
     closed = BillingPeriod.model_validate(period.model_dump() | final)
-    assert synced.customers.replace_period("acme", period, closed)
+    assert synced.tables.customers.replace_period("acme", period, closed)
     return synced
 
 
 def _account(desk: Desk) -> Account:
-    account = desk.customers.account("acme")
+    account = desk.tables.customers.account("acme")
     assert account is not None
     return account
 
@@ -39,10 +39,6 @@ def _start(desk: Desk) -> datetime:
 
 def _items(desk: Desk) -> list[Any]:
     return list(desk.stripe.v1.invoice_items.list().data)
-
-
-def _tables(desk: Desk) -> LateTables:
-    return LateTables(desk.customers, desk.hours, desk.ledger)
 
 
 def test_what_was_invoiced_is_not_late(final: Desk) -> None:
@@ -60,7 +56,7 @@ def test_late_usage_is_listed_with_its_price(final: Desk) -> None:
     assert ("acme", "mqtt_traffic", "0.30") == (row["customer_id"], row["meter"], row["amount"])
     assert 3 == float(row["quantity"])
     assert _start(final).date().isoformat() in row["days"]
-    assert (changes, []) == (final.changes(), final.customers.late.of_period("acme", _start(final)))
+    assert (changes, []) == (final.changes(), final.tables.late.of_period("acme", _start(final)))
 
 
 def test_late_usage_is_billed_once(final: Desk) -> None:
@@ -95,7 +91,7 @@ def test_later_usage_is_billed_for_the_rest(final: Desk) -> None:
     final.good(*BILL)
 
     assert [20, 30] == [item.amount for item in _items(final)]
-    assert [1, 2] == [item.number for item in final.customers.late.of_period("acme", _start(final))]
+    assert [1, 2] == [item.number for item in final.tables.late.of_period("acme", _start(final))]
 
 
 @pytest.mark.parametrize("kind", ["500", "500_after", "drop_before", "drop_after"])
@@ -104,7 +100,7 @@ def test_a_crash_between_intent_and_item_bills_once(final: Desk, kind: str) -> N
     final.used("acme", _start(final) + HOUR, gib=3)
     final.fault(kind, "/v1/invoiceitems")
     final.run(*BILL)
-    assert [1] == [item.number for item in final.customers.late.of_period("acme", _start(final))]
+    assert [1] == [item.number for item in final.tables.late.of_period("acme", _start(final))]
     final.simulator.clock.advance(25 * 3600)
     final.good(*BILL)
     final.good(*BILL)
@@ -115,8 +111,8 @@ def test_a_crash_between_intent_and_item_bills_once(final: Desk, kind: str) -> N
 def test_an_intent_without_its_item_is_made_up_for(final: Desk) -> None:
     """A process killed after the intent leaves it to the next run, though nothing is late any more."""
     final.used("acme", _start(final) + HOUR, gib=3)
-    [late] = find_late(_account(final), _tables(final), builtin_catalog())
-    put_intents(_account(final), late, _tables(final), builtin_catalog())
+    [late] = find_late(_account(final), final.tables, builtin_catalog())
+    put_intents(_account(final), late, final.tables, builtin_catalog())
     assert [] == final.good("late-usage", "acme", "--json").json["late_usage"]
     final.good(*BILL)
 
@@ -126,7 +122,7 @@ def test_an_intent_without_its_item_is_made_up_for(final: Desk) -> None:
 def test_two_operators_at_once_bill_once(final: Desk) -> None:
     """Two operators who saw the same late usage write one intent; the second finds nothing left."""
     final.used("acme", _start(final) + HOUR, gib=3)
-    catalog, tables = builtin_catalog(), _tables(final)
+    catalog, tables = builtin_catalog(), final.tables
     seen = [find_late(_account(final), tables, catalog)[0] for _ in range(2)]
     intents = [put_intents(_account(final), late, tables, catalog) for late in seen]
     for items in intents:
@@ -152,7 +148,7 @@ def test_what_costs_nothing_is_noted_and_makes_no_item(final: Desk) -> None:
     final.used("acme", _start(final) + HOUR, devices=3)
     final.good(*BILL)
 
-    [item] = final.customers.late.of_period("acme", _start(final))
+    [item] = final.tables.late.of_period("acme", _start(final))
     assert ("devices", Decimal(0)) == (item.meter, item.amount)
     assert [] == _items(final)
     assert [] == final.good("late-usage", "--json").json["late_usage"]
@@ -164,7 +160,7 @@ def test_a_customer_who_has_left_gets_an_invoice(final: Desk, kind: str) -> None
     customer = _account(final).customer
     final.stripe.v1.subscriptions.cancel(str(customer.stripe_subscription_id), {"invoice_now": False})
     left = customer.model_copy(update={"stripe_subscription_id": None})
-    assert final.customers.replace(customer, left)
+    assert final.tables.customers.replace(customer, left)
     final.used("acme", _start(final) + HOUR, gib=3)
     if kind != "none":
         final.fault(kind, "/v1/invoices")
@@ -182,7 +178,7 @@ def test_a_customer_without_stripe_is_not_billed(final: Desk) -> None:
     """Late usage of a customer without Stripe is listed and stays."""
     customer = _account(final).customer
     alone = customer.model_copy(update={"stripe_subscription_id": None, "stripe_customer_id": None})
-    assert final.customers.replace(customer, alone)
+    assert final.tables.customers.replace(customer, alone)
     final.used("acme", _start(final) + HOUR, gib=3)
 
     for _ in range(2):

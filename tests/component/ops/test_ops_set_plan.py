@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from metering.core.accounts import Account, period_for
+from metering.core.accounts import Account
 from metering.core.catalog import Override, builtin_catalog
 from metering.core.periods import DAY, Period, hour_of
 from ops.errors import OperatorError
 from ops.set_plan import planned, set_plan
-from stripe_report.reader import Reader
+from stripe_report.desk import Desk as ReportDesk
+from stripe_report.gateway import Gateway
 from stripe_report.subscription import refresh
 from tests.component.ops.desk import Desk
 
@@ -26,9 +27,14 @@ def subscribed(synced: Desk) -> Desk:
 
 
 def _account(desk: Desk) -> Account:
-    account = desk.customers.account("acme")
+    account = desk.tables.customers.account("acme")
     assert account is not None
     return account
+
+
+def _refresh(desk: Desk) -> None:
+    """Have stripe_report look at the customer's subscription, as it does with each of its work."""
+    refresh(ReportDesk(desk.tables, Gateway(desk.stripe), builtin_catalog()), _account(desk))
 
 
 def _subscription(desk: Desk) -> Any:
@@ -47,7 +53,7 @@ def test_the_next_period_has_the_new_plan(subscribed: Desk) -> None:
     assert present.end == datetime.fromisoformat(said["effective"])
 
     subscribed.simulator.clock.set(int(present.end.timestamp()) + 1)
-    refresh(_account(subscribed), subscribed.customers, Reader(subscribed.stripe), builtin_catalog())
+    _refresh(subscribed)
     assert {"professional@1"} == _plans(subscribed)
     assert ["starter@1", "professional@1"] == [one.plan for one in _account(subscribed).periods]
     newest = subscribed.stripe.v1.invoices.list().data[0]
@@ -82,7 +88,7 @@ def test_another_plan_replaces_the_one_that_was_planned(subscribed: Desk) -> Non
 
     [item] = _subscription(subscribed)["items"].data
     assert item.price.lookup_key.startswith("acme.base_fee.")
-    refresh(_account(subscribed), subscribed.customers, Reader(subscribed.stripe), builtin_catalog())
+    _refresh(subscribed)
     assert ["starter@1", "enterprise@1"] == [one.plan for one in _account(subscribed).periods]
 
 
@@ -90,11 +96,10 @@ def test_a_plan_can_change_every_period(subscribed: Desk) -> None:
     """While the schedule of the last change still runs, another change takes effect at the next end."""
     subscribed.good(*SET, "professional")
     subscribed.simulator.clock.advance(32 * 86_400)
-    refresh(_account(subscribed), subscribed.customers, Reader(subscribed.stripe), builtin_catalog())
+    _refresh(subscribed)
     account, now = _account(subscribed), subscribed.now
     wanted = planned(account.customer, "starter@1", None, builtin_catalog())
-    tables = (subscribed.customers, subscribed.hours)
-    change = set_plan(subscribed.stripe, account, wanted, *tables, builtin_catalog(), now)
+    change = set_plan(subscribed.stripe, account, wanted, subscribed.tables, builtin_catalog(), now)
     assert account.periods[-1].end == change.effective
     assert {"professional@1"} == _plans(subscribed)
 
@@ -193,13 +198,13 @@ def test_a_change_of_the_profile_meanwhile_is_not_overwritten(desk: Desk) -> Non
     desk.good("customers", "suspend", "acme")
     wanted = planned(read.customer, "professional@1", None, builtin_catalog())
     with pytest.raises(OperatorError, match="changed meanwhile"):
-        set_plan(None, read, wanted, desk.customers, desk.hours, builtin_catalog(), datetime.now(UTC))
+        set_plan(None, read, wanted, desk.tables, builtin_catalog(), datetime.now(UTC))
 
     kept = _account(desk).customer
     assert ("suspended", "starter@1") == (kept.status, kept.plan)
 
 
 def _plan_at(account: Account, instant: datetime) -> str:
-    period = period_for(account.customer, account.periods, hour_of(instant))
+    period = account.period_at(hour_of(instant))
     assert period is not None
     return period.plan

@@ -51,10 +51,10 @@ def test_a_draft_catalogue_for_the_fleet(fleet: Desk, draft: str) -> None:
 
 def test_nothing_is_changed(fleet: Desk) -> None:
     """A simulation stores no period and leaves the plan."""
-    before = fleet.customers.account("acme")
+    before = fleet.tables.customers.account("acme")
     fleet.good("simulate", "--plan", "professional")
 
-    assert before == fleet.customers.account("acme")
+    assert before == fleet.tables.customers.account("acme")
 
 
 @pytest.mark.parametrize(
