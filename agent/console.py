@@ -5,17 +5,17 @@ Source: design page "agent", section "Configuration".
 
 import threading
 
-from agent import journal_rows as rows
-from agent.clock import Clock, from_ms
-from agent.hour import AGENT, Hour
-from agent.journal import Seen
-from agent.journal_file import open_read_only
-from agent.meter import check_values
-from agent.observation import Collector, SourceError
+from agent.engine.clock import Clock, from_ms
+from agent.engine.hour import AGENT, Hour
+from agent.engine.meter import check_values
+from agent.engine.observation import Collector, SourceError
+from agent.engine.tally import Failure
+from agent.journal import rows
+from agent.journal.file import open_read_only
+from agent.journal.journal import Seen
 from agent.poller import look
 from agent.run import enabled_collectors
 from agent.settings import Settings
-from agent.tally import Failure
 from metering.core.contract import format_instant
 
 PATIENCE_SECONDS = 30
@@ -90,7 +90,7 @@ def _billing(settings: Settings) -> tuple[str, str, str]:
     if settings.billing_api_url is None or not settings.licensed:
         return "billing", "not set", "nothing is sent without CUSTOMER_ID and BILLING_API_URL"
     # Imported only where there is somebody to talk to: httpx costs 15 MB.
-    from agent.wire import Wire  # noqa: PLC0415  see above
+    from agent.delivery.wire import Wire  # noqa: PLC0415  see above
 
     wire = Wire.to_service(settings)
     reply = wire.ask("GET", "/api/usage/whoami")

@@ -15,10 +15,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from agent.clock import from_ms
-from agent.hour import AGENT
-from agent.journal import Journal
-from agent.sender import Sending
+from agent.delivery.sender import Sending
+from agent.engine.clock import from_ms
+from agent.engine.hour import AGENT
+from agent.journal.journal import Journal
 from metering.core.contract import format_instant
 
 _SHORTEST_PATIENCE_SECONDS = 120

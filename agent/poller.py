@@ -8,10 +8,10 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from agent.clock import Clock
-from agent.journal import Seen
-from agent.observation import Collector, Series, SourceError
-from agent.tally import Failure
+from agent.engine.clock import Clock
+from agent.engine.observation import Collector, Series, SourceError
+from agent.engine.tally import Failure
+from agent.journal.journal import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

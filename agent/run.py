@@ -11,18 +11,19 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from agent import __version__, collectors
-from agent.clock import Clock
+from agent import collectors
+from agent.delivery.sender import Sender, Sending
+from agent.engine.clock import Clock
+from agent.engine.hour import AGENT, Reporter
+from agent.engine.meter import Verdict
+from agent.engine.observation import Collector, Series
+from agent.engine.tally import Failure
 from agent.health import HealthPage
-from agent.hour import AGENT, Reporter
-from agent.journal import Journal, Seen
-from agent.journal_file import JournalError, JournalFile, JournalFullError
-from agent.meter import Verdict
-from agent.observation import Collector, Series
+from agent.journal.file import JournalError, JournalFile, JournalFullError
+from agent.journal.journal import Journal, Seen
 from agent.poller import NAME, Poller
-from agent.sender import Sender, Sending
 from agent.settings import Settings, SettingsError
-from agent.tally import Failure
+from agent.version import VERSION
 
 _LOG = logging.getLogger("agent")
 _HOUR_SECONDS = 3600
@@ -135,13 +136,13 @@ class Agent:
             _LOG.warning("BILLING_API_URL is not set: the agent measures and keeps, and sends nothing")
             return None
         # Imported only where there is somebody to talk to: httpx costs 15 MB.
-        from agent.wire import Wire  # noqa: PLC0415  see above
+        from agent.delivery.wire import Wire  # noqa: PLC0415  see above
 
         try:
             wire = Wire.to_service(settings)
         except (ssl.SSLError, OSError) as error:
             raise SettingsError([f"BILLING_CA_FILE: {settings.billing_ca_file}: {error}"]) from error
-        reporter = Reporter(settings.customer_id, settings.instance_id, __version__)
+        reporter = Reporter(settings.customer_id, settings.instance_id, VERSION)
         return Sender(self.journal, wire, self._clock, reporter, settings.report_every_seconds)
 
     def start(self) -> None:

@@ -1,6 +1,6 @@
 """The registry of sources: one line each; a source's library is imported only when it is enabled.
 
-To add a source: one module with a `agent.observation.Collector`, one line here, one section in
+To add a source: one module with a `agent.engine.observation.Collector`, one line here, one section in
 `agent.settings`, one test against the real service.
 """
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from agent.observation import Collector, Moment
+from agent.engine.observation import Collector, Moment
 from agent.settings import Settings
 
 _SOURCES: dict[str, str] = {
-    "mosquitto": "agent.collectors.mosquitto:MosquittoCollector",
-    "postgres": "agent.collectors.postgres:PostgresCollector",
+    "mosquitto": "agent.collectors.mosquitto.collector:MosquittoCollector",
+    "postgres": "agent.collectors.postgres.collector:PostgresCollector",
 }
 """Section of the settings → the collector that takes it, the clock, and the distance of two looks."""
 type _Factory = Callable[[Any, Callable[[], Moment], int], Collector]

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from agent.clock import MachineClock
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.observation import Moment, Observation, SourceError
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.clock import MachineClock
+from agent.engine.observation import Moment, Observation, SourceError
 from agent.settings import MosquittoSettings
 from local.measuring.mqtt_wire import WireClient
 from local.services.mosquitto import Mosquitto

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.observation import Identity, Moment, Observation, Series, SourceError, valid_for
+from agent.engine.observation import Identity, Moment, Observation, Series, SourceError, valid_for
 
 REQUESTS = "http_requests"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent.collectors.broker_totals import BrokerTotals, UnreadableTopicError
-from agent.collectors.mqtt_packets import connect_size, publish_size, suback_size, subscribe_size
-from agent.observation import Moment, Observation, Series
+from agent.collectors.mosquitto.broker_totals import BrokerTotals, UnreadableTopicError
+from agent.collectors.mosquitto.packets import connect_size, publish_size, suback_size, subscribe_size
+from agent.engine.observation import Moment, Observation, Series
 
 SECOND = 1_000_000_000
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.fork import parted
-from agent.hour import Hour, SourceHour
+from agent.engine.hour import Hour, SourceHour
+from agent.journal.fork import parted
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
 from tests.agent.world import NOON, REPORTER, Counters, Machine

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import from_ms
-from agent.journal_file import JournalFile
-from agent.meter import Verdict
-from agent.observation import Identity, Observation, Series
-from agent.tally import Failure
+from agent.engine.clock import from_ms
+from agent.engine.meter import Verdict
+from agent.engine.observation import Identity, Observation, Series
+from agent.engine.tally import Failure
+from agent.journal.file import JournalFile
 from metering.core.contract import Report
 from tests.agent.world import MEGABYTE, NOON, REPORTER, REQUESTS, Counters, Instance, Machine, latest, total
 

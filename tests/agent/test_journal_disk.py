@@ -11,11 +11,11 @@ from queue import SimpleQueue
 
 import pytest
 
-from agent import journal_file
-from agent.hour import Hour
-from agent.journal_file import JournalError, JournalFile, JournalFullError, open_read_only
-from agent.journal_rows import Frozen
-from agent.observation import Observation, Series
+from agent.engine.hour import Hour
+from agent.engine.observation import Observation, Series
+from agent.journal import file as journal_file
+from agent.journal.file import JournalError, JournalFile, JournalFullError, open_read_only
+from agent.journal.rows import Frozen
 from agent.poller import Poller
 from agent.poller import look as look_at
 from agent.run import Agent
@@ -183,7 +183,7 @@ def test_one_agent_at_a_time_has_the_journal(path: Path) -> None:
 
 def test_a_killed_agent_leaves_no_lock_behind(path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from agent.journal_file import JournalFile; "
+        "import sys, time; from pathlib import Path; from agent.journal.file import JournalFile; "
         "file = JournalFile(Path(sys.argv[1]), 1 << 20); print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as process:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adopt import in_sequence, moved
-from agent.clock import HOUR_MS, Timeline, to_ms
-from agent.hour import Hour
-from agent.meter import Verdict
-from agent.observation import Moment, Observation
+from agent.engine.clock import HOUR_MS, Timeline, to_ms
+from agent.engine.hour import Hour
+from agent.engine.meter import Verdict
+from agent.engine.observation import Moment, Observation
+from agent.journal.placing import in_sequence, moved
 from tests.agent.world import NOON, REQUESTS, Counters, Instance, Machine, latest, total
 
 HOUR = timedelta(hours=1)

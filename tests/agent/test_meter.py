@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.meter import Elapsed, Verdict, check_values, count, elapsed_between, judge
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.engine.meter import Elapsed, Verdict, check_values, count, elapsed_between, judge
+from agent.engine.observation import Identity, Moment, Observation, Series, SourceError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = Elapsed(60_000, 60_000)

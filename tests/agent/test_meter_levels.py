@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import levels
-from agent.levels import Area, Level
+from agent.engine import levels
+from agent.engine.levels import Area, Level
 
 HOUR = 3_600_000
 

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from agent.clock import hour_of
-from agent.hour import Hour
-from agent.observation import Identity, Moment, Observation, Series
-from agent.tally import Reading, SourceState, Tally
+from agent.engine.clock import hour_of
+from agent.engine.hour import Hour
+from agent.engine.observation import Identity, Moment, Observation, Series
+from agent.engine.tally import Reading, SourceState, Tally
 
 SENT = Series("mqtt_bytes_sent")
 NOON_MS = hour_of(1_795_348_800_000)

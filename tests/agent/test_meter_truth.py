@@ -5,10 +5,10 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.clock import hour_of, to_ms
-from agent.hour import Hour
-from agent.meter import Verdict
-from agent.tally import Failure, Reading, Tally
+from agent.engine.clock import hour_of, to_ms
+from agent.engine.hour import Hour
+from agent.engine.meter import Verdict
+from agent.engine.tally import Failure, Reading, Tally
 from tests.agent.world import BYTES, NOON, REQUESTS, Counters, Machine
 
 STEPS = st.one_of(

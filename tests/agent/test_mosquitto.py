@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.meter import Verdict, elapsed_between, judge
-from agent.observation import Observation, SourceError
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.meter import Verdict, elapsed_between, judge
+from agent.engine.observation import Observation, SourceError
 from local.measuring.mqtt_wire import Counts, WireClient
 from local.services.mosquitto import Mosquitto
 
@@ -136,7 +136,7 @@ def test_own_pings_are_taken_off_as_well(
     broker: Mosquitto, watch: Watch, next_round: Round, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ping and its answer are bytes of the agent's, not of the customer's."""
-    monkeypatch.setattr("agent.collectors.mosquitto._KEEPALIVE_SECONDS", 1)
+    monkeypatch.setattr("agent.collectors.mosquitto.collector._KEEPALIVE_SECONDS", 1)
     broker.settings.append("log_type all")
     broker.restart()
     collector = watch(broker)

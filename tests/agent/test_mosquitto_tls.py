@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.observation import Observation, SourceError
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.observation import Observation, SourceError
 from local.services.mosquitto import Mosquitto
 from local.services.program import find_program
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import journal_rows as rows
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.hour import Hour
-from agent.journal_file import open_read_only
-from agent.observation import SourceError
-from agent.tally import SourceState
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.hour import Hour
+from agent.engine.observation import SourceError
+from agent.engine.tally import SourceState
+from agent.journal import rows
+from agent.journal.file import open_read_only
 from local.measuring.relay import Relay
 from local.services.mosquitto import Mosquitto
 from tests.agent.process import Agent, wait_for

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from agent.collectors.postgres import PostgresCollector
-from agent.observation import Moment, SourceError
+from agent.collectors.postgres.collector import PostgresCollector
+from agent.engine.observation import Moment, SourceError
 from agent.settings import PostgresSettings
 from local.services.postgres import PostgreSQL
 

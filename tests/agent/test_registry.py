@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.collectors import TwoSourcesError, enabled
-from agent.observation import Collector, Moment, Observation, Series, valid_for
+from agent.engine.observation import Collector, Moment, Observation, Series, valid_for
 from agent.settings import Settings
 from local.environment import scrubbed
 from tests.agent.world import NOON, Instance, Machine
@@ -59,7 +59,7 @@ def test_a_library_is_loaded_only_for_an_enabled_source() -> None:
     """An agent that reads the broker alone does not pay the memory of PostgreSQL's library."""
     program = (
         "import sys; from agent.collectors import enabled; from agent.settings import load;"
-        "from agent.clock import MachineClock;"
+        "from agent.engine.clock import MachineClock;"
         "enabled(load({'MQTT_HOST': '127.0.0.1'}), MachineClock().moment);"
         "print('paho' in sys.modules, 'psycopg' in sys.modules)"
     )

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.answers import Outcome, back_off, read_answer, refusal_pause
+from agent.delivery.answers import Outcome, back_off, read_answer, refusal_pause
 from metering.core.contract import Report
 from tests.agent.process import wait_for
 from tests.agent.rig import EVERY, Rig

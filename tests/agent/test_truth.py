@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.observation import Identity, Observation
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.observation import Identity, Observation
 from local.measuring.level_log import Bounds, LevelLog
 from local.measuring.mqtt_wire import Counts
 from local.measuring.platform_tables import create_tables

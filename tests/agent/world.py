@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from agent.hour import Reporter
-from agent.journal import Journal, Seen
-from agent.journal_file import JournalFile
-from agent.journal_rows import Frozen
-from agent.meter import Verdict
-from agent.observation import Identity, Moment, Observation, Series
-from agent.tally import Failure
+from agent.engine.hour import Reporter
+from agent.engine.meter import Verdict
+from agent.engine.observation import Identity, Moment, Observation, Series
+from agent.engine.tally import Failure
+from agent.journal.file import JournalFile
+from agent.journal.journal import Journal, Seen
+from agent.journal.rows import Frozen
 from metering.core.contract import Report
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -61,7 +61,7 @@ def test_no_module_bears_a_standard_library_modules_name() -> None:
     [
         ("layers/metering/metering/core/rollup.py", "import boto3", "metering.core knows no AWS"),
         ("layers/metering/metering/core/rating.py", "import os", "metering.core knows no AWS"),
-        ("layers/metering/metering/aws/web.py", "import agent.clock", "metering imports no function"),
+        ("layers/metering/metering/aws/web.py", "import agent.engine.clock", "metering imports no function"),
         (
             "functions/ingest/accept.py",
             "import usage_query.live",
@@ -92,9 +92,9 @@ def test_no_module_bears_a_standard_library_modules_name() -> None:
             "import metering.core.periods",
             "The stack and the services import",
         ),
-        ("local/measuring/relay.py", "import agent.clock", "The measuring owes nothing"),
+        ("local/measuring/relay.py", "import agent.engine.clock", "The measuring owes nothing"),
         ("local/measuring/traffic.py", "import local.services.program", "The measuring owes nothing"),
-        ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
+        ("agent/run.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
     ],
 )
 def test_a_forbidden_import_is_found(sources: Path, module: str, forbidden: str, contract: str) -> None:

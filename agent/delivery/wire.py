@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import httpx
 
-from agent import __version__
 from agent.settings import Settings
+from agent.version import VERSION
 
 _LONGEST_REPLY = 64 * 1024
 
@@ -58,7 +58,7 @@ class Wire:
         client = httpx.Client(
             headers={
                 "Authorization": f"Bearer {settings.instance_key.get_secret_value()}",
-                "User-Agent": f"zemfyre-billing-agent/{__version__}",
+                "User-Agent": f"zemfyre-billing-agent/{VERSION}",
             },
             verify=ssl.create_default_context(cafile=authority) if authority else True,
             proxy=settings.billing_proxy,

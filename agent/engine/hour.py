@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from agent.clock import HOUR_MS, from_ms
-from agent.levels import Area
+from agent.engine.clock import HOUR_MS, from_ms
+from agent.engine.levels import Area
 from metering.core.contract import HOUR_SECONDS, Gauge, Report, Source
 
 AGENT = "agent"

@@ -10,7 +10,7 @@ in the journal (the original may have reported it too) and what it measured itse
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.hour import Hour
+from agent.engine.hour import Hour
 
 
 @dataclass(frozen=True, slots=True)

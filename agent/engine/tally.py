@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
-from agent import levels
-from agent.clock import HOUR_MS, hour_of
-from agent.hour import AGENT, AGENT_DOWN, Hour, SourceHour
-from agent.levels import Level
-from agent.meter import Verdict, check_values, count, elapsed_between, is_later, judge, lifetime_ms
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.engine import levels
+from agent.engine.clock import HOUR_MS, hour_of
+from agent.engine.hour import AGENT, AGENT_DOWN, Hour, SourceHour
+from agent.engine.levels import Level
+from agent.engine.meter import Verdict, check_values, count, elapsed_between, is_later, judge, lifetime_ms
+from agent.engine.observation import Identity, Moment, Observation, Series, SourceError
 
 MAX_HOURS_BACK = 400 * 24
 """Empty hours are not made up beyond the reports' retention: the service would refuse them."""

@@ -1,7 +1,7 @@
 """The MQTT broker: mosquitto's ``$SYS`` totals, read by a client that stays subscribed.
 
 Source: design page "agent", section "Mosquitto". What the topics mean and how the agent's own bytes are taken
-off is in `agent.collectors.broker_totals`.
+off is in `agent.collectors.mosquitto.broker_totals`.
 """
 
 import logging
@@ -22,13 +22,13 @@ from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.collectors.broker_totals import (
+from agent.collectors.mosquitto.broker_totals import (
     METRICS,
     TOPICS,
     BrokerTotals,
     UnreadableTopicError,
 )
-from agent.collectors.mqtt_packets import (
+from agent.collectors.mosquitto.packets import (
     CONNACK,
     DISCONNECT,
     PINGREQ,
@@ -39,7 +39,7 @@ from agent.collectors.mqtt_packets import (
     subscribe_size,
     unsubscribe_size,
 )
-from agent.observation import Moment, Observation, Series, SourceError, valid_for
+from agent.engine.observation import Moment, Observation, Series, SourceError, valid_for
 from agent.settings import MosquittoSettings
 
 _LOG = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.clock import Timeline
-from agent.hour import Hour
-from agent.observation import Moment
-from agent.present import Present
-from agent.tally import SourceState, Tally
+from agent.engine.clock import Timeline
+from agent.engine.hour import Hour
+from agent.engine.observation import Moment
+from agent.engine.tally import SourceState, Tally
+from agent.journal.facts import Present
 
 
 @dataclass(frozen=True, slots=True)

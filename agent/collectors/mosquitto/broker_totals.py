@@ -20,9 +20,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.collectors.mqtt_packets import publish_size
-from agent.meter import TOLERANCE_MS
-from agent.observation import Identity, Moment, Observation, Series
+from agent.collectors.mosquitto.packets import publish_size
+from agent.engine.meter import TOLERANCE_MS
+from agent.engine.observation import Identity, Moment, Observation, Series
 
 PREFIX = "$SYS/broker/"
 UPTIME = "uptime"

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from agent.observation import Moment, Observation, Series, SourceError, valid_for
+from agent.engine.observation import Moment, Observation, Series, SourceError, valid_for
 from agent.settings import PostgresSettings
 
 _SIZE_QUERY = "SELECT pg_database_size(current_database())"

@@ -13,17 +13,17 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from agent import journal_rows as rows
-from agent.adopt import in_sequence, moved
-from agent.clock import HOUR_MS, Timeline, hour_of, to_ms
-from agent.fork import parted
-from agent.hour import AGENT, Hour, Reporter, report_of
-from agent.journal_file import JournalFile
-from agent.journal_rows import Frozen
-from agent.meter import Verdict
-from agent.observation import Moment, Observation, Series
-from agent.present import Present, begin_run, new_state_id
-from agent.tally import MAX_HOURS_BACK, Failure, Reading, Tally
+from agent.engine.clock import HOUR_MS, Timeline, hour_of, to_ms
+from agent.engine.hour import AGENT, Hour, Reporter, report_of
+from agent.engine.meter import Verdict
+from agent.engine.observation import Moment, Observation, Series
+from agent.engine.tally import MAX_HOURS_BACK, Failure, Reading, Tally
+from agent.journal import rows
+from agent.journal.facts import Present, begin_run, new_state_id
+from agent.journal.file import JournalFile
+from agent.journal.fork import parted
+from agent.journal.placing import in_sequence, moved
+from agent.journal.rows import Frozen
 from metering.core.contract import field_errors
 
 SKEW = timedelta(seconds=60)
@@ -289,7 +289,7 @@ class Journal:
 
         Takes a new name, withdraws what was counted while the agent was away, forgets sources not seen since
         it is back, and sends the unanswered hours again under the new name. An hour that goes by a name of
-        its own since an earlier fork (`agent.fork.Parts`) only changes that.
+        its own since an earlier fork (`agent.journal.fork.Parts`) only changes that.
         """
         with self._lock:
             if report.state_id != self.state_id:

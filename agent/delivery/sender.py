@@ -1,7 +1,7 @@
 """The sender: asks who it is, builds reports when they are due, and delivers what waits, one at a time.
 
-What an answer means is `agent.answers`; what becomes of the report is kept in the journal. Source: design
-pages "agent", section "Sending", and "contract".
+What an answer means is `agent.delivery.answers`; what becomes of the report is kept in the journal.
+Source: design pages "agent", section "Sending", and "contract".
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from agent.answers import (
+from agent.delivery.answers import (
     Answer,
     Outcome,
     back_off,
@@ -22,15 +22,15 @@ from agent.answers import (
     refusal_pause,
     server_time_of,
 )
-from agent.clock import Clock, from_ms
-from agent.hour import Reporter
-from agent.journal import Journal
-from agent.journal_file import JournalFullError
-from agent.journal_rows import Frozen
+from agent.engine.clock import Clock, from_ms
+from agent.engine.hour import Reporter
+from agent.journal.file import JournalFullError
+from agent.journal.journal import Journal
+from agent.journal.rows import Frozen
 from metering.core.contract import HOUR_SECONDS, format_instant
 
 if TYPE_CHECKING:
-    from agent.wire import Reply, Wire
+    from agent.delivery.wire import Reply, Wire
 
 _LOG = logging.getLogger("agent.sender")
 FAREWELL_SECONDS = 10

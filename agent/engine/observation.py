@@ -1,7 +1,7 @@
 """What a collector hands to the engine: raw values, and what tells whose values they are.
 
-Collectors never compute amounts and never keep counts; the engine (`agent.meter`) does. Source: design page
-"agent", sections "Layout" and "Counting rules".
+Collectors never compute amounts and never keep counts; the engine (`agent.engine.meter`) does.
+Source: design page "agent", sections "Layout" and "Counting rules".
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.engine.observation import Identity, Moment, Observation, Series, SourceError
 from metering.core.metrics import COUNTERS, GAUGES
 
 TOLERANCE_MS = 5_000

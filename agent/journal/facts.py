@@ -6,9 +6,9 @@ Pure. Source: design page "agent", section "Journal", paragraph "Time".
 import secrets
 from dataclasses import dataclass, replace
 
-from agent.clock import HOUR_MS, Timeline
-from agent.observation import Moment
-from agent.tally import MAX_HOURS_BACK
+from agent.engine.clock import HOUR_MS, Timeline
+from agent.engine.observation import Moment
+from agent.engine.tally import MAX_HOURS_BACK
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ certain and never into the future. Source: design page "agent", section "Journal
 
 from collections.abc import Iterable
 
-from agent.clock import HOUR_MS, hour_of
-from agent.hour import AGENT, AGENT_DOWN, Hour, SourceHour
+from agent.engine.clock import HOUR_MS, hour_of
+from agent.engine.hour import AGENT, AGENT_DOWN, Hour, SourceHour
 
 
 def moved(hour: Hour, offset_ms: int, since_ms: int, earliest_ms: int, latest_ms: int) -> Hour:
