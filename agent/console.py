@@ -14,8 +14,8 @@ from agent.journal import rows
 from agent.journal.file import open_read_only
 from agent.journal.journal import Seen
 from agent.poller import look
-from agent.run import enabled_collectors
 from agent.settings import Settings
+from agent.sources import enabled_collectors
 from metering.core.contract import format_instant
 
 PATIENCE_SECONDS = 30

@@ -11,18 +11,18 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from agent import collectors
 from agent.delivery.sender import Sender, Sending
 from agent.engine.clock import Clock
-from agent.engine.hour import AGENT, Reporter
+from agent.engine.hour import Reporter
 from agent.engine.meter import Verdict
 from agent.engine.observation import Collector, Series
 from agent.engine.tally import Failure
 from agent.health import HealthPage
 from agent.journal.file import JournalError, JournalFile, JournalFullError
 from agent.journal.journal import Journal, Seen
-from agent.poller import NAME, Poller
+from agent.poller import Poller
 from agent.settings import Settings, SettingsError
+from agent.sources import enabled_collectors
 from agent.version import VERSION
 
 _LOG = logging.getLogger("agent")
@@ -56,24 +56,6 @@ def run(settings: Settings, clock: Clock) -> int:
     agent.loop(stopping.is_set)
     agent.stop()
     return 0
-
-
-def enabled_collectors(settings: Settings, clock: Clock) -> list[Collector]:
-    """The collectors of every source that the settings enable.
-
-    Raises
-    ------
-    SettingsError
-        When two of them fill one metric, or one cannot be made.
-    """
-    try:
-        made = collectors.enabled(settings, clock.moment)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise SettingsError([f"sources: {error}"]) from error
-    bad = [source.name for source in made if source.name == AGENT or not NAME.fullmatch(source.name)]
-    if bad:
-        raise SettingsError([f"sources: {name!r} is no name for a source; rename it" for name in bad])
-    return made
 
 
 def _unlicensed(settings: Settings, stopping: threading.Event) -> int:

@@ -9,9 +9,9 @@ import pytest
 from psycopg import sql
 
 from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.collectors.mosquitto.settings import MosquittoSettings
 from agent.engine.clock import MachineClock
 from agent.engine.observation import Moment, Observation, SourceError
-from agent.settings import MosquittoSettings
 from local.measuring.mqtt_wire import WireClient
 from local.services.mosquitto import Mosquitto
 from local.services.postgres import PostgreSQL

@@ -8,8 +8,8 @@ import pytest
 from psycopg import sql
 
 from agent.collectors.postgres.collector import PostgresCollector
+from agent.collectors.postgres.settings import PostgresSettings
 from agent.engine.observation import Moment, SourceError
-from agent.settings import PostgresSettings
 from local.services.postgres import PostgreSQL
 
 type Read = Callable[..., PostgresCollector]

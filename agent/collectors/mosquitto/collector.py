@@ -39,8 +39,8 @@ from agent.collectors.mosquitto.packets import (
     subscribe_size,
     unsubscribe_size,
 )
+from agent.collectors.mosquitto.settings import MosquittoSettings
 from agent.engine.observation import Moment, Observation, Series, SourceError, valid_for
-from agent.settings import MosquittoSettings
 
 _LOG = logging.getLogger(__name__)
 _NS = 1_000_000_000
