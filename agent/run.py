@@ -14,12 +14,12 @@ from types import FrameType
 from agent.delivery.sender import Sender, Sending
 from agent.engine.clock import Clock
 from agent.engine.hour import Reporter
-from agent.engine.meter import Verdict
+from agent.engine.meter import Continuity
 from agent.engine.observation import Collector, Series
-from agent.engine.tally import Failure
+from agent.engine.reading import Failure, SourceReading
 from agent.health import HealthPage
 from agent.journal.file import JournalError, JournalFile, JournalFullError
-from agent.journal.journal import Journal, Seen
+from agent.journal.journal import Journal
 from agent.poller import Poller
 from agent.settings import Settings, SettingsError
 from agent.sources import enabled_collectors
@@ -164,10 +164,10 @@ class Agent:
         failures = [result for result in results if isinstance(result, Failure)]
         failures += [hanging for poller in self._pollers if (hanging := poller.hanging()) is not None]
         try:
-            verdicts = self.journal.tick(
+            continuities = self.journal.tick(
                 self._clock.moment(),
                 self._clock.wall(),
-                [result for result in results if isinstance(result, Seen)],
+                [result for result in results if isinstance(result, SourceReading)],
                 failures,
                 left,
             )
@@ -177,10 +177,10 @@ class Agent:
             return
         self._kept = []
         self._page.ticked()
-        for name, verdict in verdicts.items():
-            if verdict is Verdict.SOMEONE_ELSE:
+        for name, continuity in continuities.items():
+            if continuity is Continuity.SOMEONE_ELSE:
                 _LOG.error("source_identity: %s is someone else than at the last look; nothing counted", name)
-            elif verdict is Verdict.RESTARTED:
+            elif continuity is Continuity.RESTARTED:
                 _LOG.info("%s has restarted", name)
         for poller in arrived:
             poller.taken()

@@ -81,7 +81,7 @@ class Timeline:
             raise ValueError("a moment of another boot has no place on this timeline")
         return self.anchor_ms + (moment.boot_ns - self.anchor.boot_ns) // 1_000_000
 
-    def heard(self, server_time: datetime, asked: Moment, answered: Moment) -> "Timeline":
+    def synchronized(self, server_time: datetime, asked: Moment, answered: Moment) -> "Timeline":
         """The timeline after an answer of the service that was asked and received at two moments.
 
         ``server_time`` is cut to the second and ages on its way, so it vouches for an interval only. A

@@ -94,7 +94,7 @@ class MosquittoCollector:
         self._totals = BrokerTotals()
         self._ended: deque[Observation] = deque(maxlen=_ENDED_KEPT)
         self._problem: tuple[str, str] | None = None
-        self._heard_ns = 0
+        self._last_message_ns = 0
         self._subscribed_ns: int | None = None
         self._collected: Moment | None = None
         self._client_id = f"usage-agent-{uuid.uuid4().hex[:8]}"
@@ -160,7 +160,7 @@ class MosquittoCollector:
             raise SourceError(*self._problem)
         awake = self._now().awake_ns
         live = self._totals.live
-        if live is None or awake - self._heard_ns < _ROUND_GAP_SECONDS * _NS:
+        if live is None or awake - self._last_message_ns < _ROUND_GAP_SECONDS * _NS:
             return None
         if awake - live.awake_ns > self.valid_for_seconds * _NS:
             raise SourceError(*self._nothing_yet())
@@ -254,7 +254,7 @@ class MosquittoCollector:
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
         with self._changed:
             at = self._now()
-            self._heard_ns = at.awake_ns
+            self._last_message_ns = at.awake_ns
             try:
                 self._totals.message(message.topic, bytes(message.payload), retained=message.retain, at=at)
             except UnreadableTopicError as error:
