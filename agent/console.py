@@ -1,6 +1,6 @@
 """What ``agent check`` and ``agent status`` print.
 
-Source: design page "agent", section "Configuration".
+Source: docs/agent-design.md#configuration.
 """
 
 import threading

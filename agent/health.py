@@ -1,8 +1,8 @@
 """The health page: ``/healthz`` for people and orchestrators, ``/metrics`` for Prometheus.
 
 ``/healthz`` is 200 while the journal takes ticks and 503 when it does not; a source that cannot be read or a
-service that does not answer is shown, but restarting the agent would not help it. Source: design page
-"agent", section "Configuration".
+service that does not answer is shown, but restarting the agent would not help it. Source:
+docs/agent-design.md#configuration.
 """
 
 import json

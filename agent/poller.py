@@ -1,6 +1,6 @@
 """One thread per source: one that fails or hangs never delays another.
 
-Source: design page "agent", section "Layout".
+Source: docs/agent-design.md#collectors.
 """
 
 import logging

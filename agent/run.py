@@ -1,6 +1,7 @@
 """The agent's loop: sources in, ticks of the journal, reports out, until a signal says stop.
 
-Source: design page "agent", sections "Journal", "Sending" and "Configuration".
+Source: docs/agent-design.md#the-journal, docs/agent-design.md#sending and
+docs/agent-design.md#configuration.
 """
 
 import logging

@@ -1,7 +1,8 @@
 """What an answer of the billing service means for the report that was sent: the contract's table.
 
 Pure. Answers are read leniently (a newer service may say more), but only the contract's JSON counts as
-an answer of our own: a captive portal's friendly 200 delivers nothing. Source: design page "contract".
+an answer of our own: a captive portal's friendly 200 delivers nothing. Source:
+docs/contract.md#answers-to-a-report.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The sender: asks who it is, builds reports when they are due, and delivers what waits, one at a time.
 
 What an answer means is `agent.delivery.answers`; what becomes of the report is kept in the journal.
-Source: design pages "agent", section "Sending", and "contract".
+Source: docs/agent-design.md#sending and docs/contract.md#answers-to-a-report.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The wire to the billing service: one request, one reply, whatever happens in between.
 
-httpx is imported here alone, and this module only where a billing URL is set: it costs 15 MB. Source: design
-page "agent", sections "Configuration" and "Budget".
+httpx is imported here alone, and this module only where a billing URL is set: it costs 15 MB. Source:
+docs/agent-design.md#configuration and docs/agent-design.md#budget.
 """
 
 import json

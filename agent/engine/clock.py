@@ -2,7 +2,7 @@
 
 Service time is the ``server_time`` of the service's last answer plus what passed since then on a clock that
 nobody sets. Inside the agent it is a whole number of milliseconds since 1970-01-01T00:00:00Z (names end in
-``_ms``), because levels are integrated in milliseconds. Source: design page "agent", section "Journal".
+``_ms``), because levels are integrated in milliseconds. Source: docs/agent-design.md#time.
 """
 
 import time

@@ -1,7 +1,7 @@
 """One UTC hour as this journal has measured it, and its way into a report.
 
-Pure. The amounts of an hour only ever grow, but for a fork (`without_catch_up`, `minus`). Source: design
-pages "agent" (section "Journal") and "contract" (section "The report").
+Pure. The amounts of an hour only ever grow, but for a fork (`without_catch_up`, `minus`). Source:
+docs/agent-design.md#the-journal and docs/contract.md#the-report.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Levels held over time: a gauge's last value is integrated over service time, in whole milliseconds.
 
-Pure. Source: design page "agent", "Counting rules", the paragraph on gauges. Invariants: a span is integrated
-once, never a negative one, and never further than the value is valid; what a sealed hour could not express
-in whole seconds is carried to the next.
+Pure. Invariants: a span is integrated once, never a negative one, and never further than the value is valid;
+what a sealed hour could not express in whole seconds is carried to the next. Source:
+docs/agent-design.md#levels.
 """
 
 from dataclasses import dataclass, replace

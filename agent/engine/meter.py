@@ -1,8 +1,8 @@
 """The counting rules: cumulative values of a source become amounts.
 
-Pure: no clock, no file, no network. Source: design page "agent", section "Counting rules"; the numbers in
-`count` are that section's. Promise kept here: what a source counted is taken once, and where it cannot be
-told whether it was, nothing is taken and a flag says so.
+Pure: no clock, no file, no network. The numbers of the rules in `count` are those of the page. Promise kept
+here: what a source counted is taken once, and where it cannot be told whether it was, nothing is taken and a
+flag says so. Source: docs/agent-design.md#counting-rules and docs/agent-design.md#whose-values-these-are.
 """
 
 import re
@@ -57,7 +57,7 @@ def elapsed_between(earlier: Moment, later: Moment, service_ms: int, *, known: b
 
 
 def is_later(later: Moment, earlier: Moment) -> bool:
-    """Whether an observation is a new one; of another boot it always is (collectors keep nothing)."""
+    """Whether an observation is a new one; of another boot it always is (collectors do not outlive it)."""
     return later.boot_id != earlier.boot_id or later.boot_ns > earlier.boot_ns
 
 

@@ -1,6 +1,6 @@
 """The journal's single facts, and how a new run of the agent takes up the time.
 
-Pure. Source: design page "agent", section "Journal", paragraph "Time".
+Pure. Source: docs/agent-design.md#the-journal and docs/agent-design.md#time.
 """
 
 import secrets

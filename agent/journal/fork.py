@@ -3,8 +3,8 @@
 A cloned machine, or a journal restored from a copy, goes on under the name of the original. When the service
 shows that, this side takes a new name. Reports of one hour under different names add up where their spans
 are disjoint and count once where they overlap, so the hour in which this run began is parted: what it found
-in the journal (the original may have reported it too) and what it measured itself. Pure. Source: design page
-"agent", section "Journal", paragraph "Fork".
+in the journal (the original may have reported it too) and what it measured itself. Pure. Source:
+docs/agent-design.md#fork.
 """
 
 from collections.abc import Iterable

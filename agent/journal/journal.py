@@ -2,19 +2,16 @@
 
 One observation, its accumulation and the end of an hour are one transaction; building a report takes the
 hour's next revision and freezes its bytes in one transaction. Time comes in from outside. Several threads may
-call; each call is whole. Source: design page "agent", section "Journal".
+call; each call is whole. Source: docs/agent-design.md#the-journal.
 """
 
-import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from agent.engine.clock import HOUR_MS, Timeline, hour_of, to_ms
-from agent.engine.hour import AGENT, MeasuredHour, Reporter, report_of
+from agent.engine.hour import AGENT, MeasuredHour, Reporter
 from agent.engine.meter import Continuity
 from agent.engine.observation import Moment, Series
 from agent.engine.reading import Failure, SourceReading, TimedReading
@@ -23,9 +20,9 @@ from agent.journal import rows
 from agent.journal.facts import Facts, begin_run, new_state_id
 from agent.journal.file import JournalFile
 from agent.journal.fork import parted
+from agent.journal.freezing import freeze
 from agent.journal.placing import in_sequence, moved
 from agent.journal.rows import Frozen
-from metering.core.contract import field_errors
 
 SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""
@@ -188,9 +185,9 @@ class Journal:
             if before.known:
                 self._facts.timeline = after
             else:
-                self._adopt(after, after.at(answered) - before.at(answered))
+                self._place_hours(after, after.at(answered) - before.at(answered))
 
-    def _adopt(self, timeline: Timeline, offset_ms: int) -> None:
+    def _place_hours(self, timeline: Timeline, offset_ms: int) -> None:
         tally, since_ms = self._tally.copy(), self._facts.provisional_since_ms or 0
         tally.shift(offset_ms, since_ms)
         with self._file.transaction() as db:
@@ -236,7 +233,7 @@ class Journal:
                 due = rows.unbuilt_hours(db)
             for state_id, start_ms in due:
                 with self._file.transaction() as db:
-                    _freeze(db, rows.read_unbuilt(db, state_id, start_ms), reporter)
+                    freeze(db, rows.read_unbuilt(db, state_id, start_ms), reporter)
             return len(due)
 
     def next_report(self, now: Moment) -> Frozen | None:
@@ -321,20 +318,3 @@ class Journal:
         """Close the file."""
         with self._lock:
             self._file.close()
-
-
-def _freeze(db: sqlite3.Connection, unbuilt: rows.Unbuilt, reporter: Reporter) -> None:
-    hour, revision = unbuilt.hour, unbuilt.revision + 1
-    frozen = Frozen(unbuilt.state_id, hour.start_ms, revision, unbuilt.sealed, body=b"")
-    gap_ms = hour.pending_catch_up_from_ms()
-    held_from_ms = None if gap_ms is None else hour_of(gap_ms)
-    try:
-        report = report_of(hour, reporter, unbuilt.state_id, revision, final=unbuilt.sealed)
-    except ValidationError as error:
-        # An hour that no report can carry must not keep the others from being built; it is kept and shown.
-        problem = "; ".join(f"{row.field}: {row.message}" for row in field_errors(error))
-        rows.write_frozen(db, frozen, "", held_from_ms, hour.pending_catch_up())
-        rows.quarantine(db, frozen, f"cannot be reported: {problem}"[:500])
-        return
-    frozen = replace(frozen, body=report.canonical_json())
-    rows.write_frozen(db, frozen, report.digest(), held_from_ms, hour.pending_catch_up())

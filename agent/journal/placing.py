@@ -2,7 +2,7 @@
 
 Pure. Until then hours ran by the wall clock of the agent's start; all are off by one and the same span.
 They are moved by whole hours, so that a small offset moves nothing, never before the last hour known for
-certain and never into the future. Source: design page "agent", section "Journal", paragraph "Time".
+certain and never into the future. Source: docs/agent-design.md#time.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """What the journal's tables hold, row by row: reading and writing without any rule.
 
-Every function works inside the caller's transaction. Source: design page "agent", section "Journal".
+Every function works inside the caller's transaction. Source: docs/agent-design.md#the-journal.
 """
 
 import json

@@ -1,7 +1,8 @@
 """The MQTT broker: mosquitto's ``$SYS`` totals, read by a client that stays subscribed.
 
-Source: design page "agent", section "Mosquitto". What the topics mean and how the agent's own bytes are taken
-off is in `agent.collectors.mosquitto.broker_totals`.
+It keeps its connection, what was last told on it, and what its own watching caused. What the topics mean, and
+how much of them is the agent's own, is in `agent.collectors.mosquitto.broker_totals`. Source:
+docs/agent-design.md#mosquitto.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """PostgreSQL: the size of the platform's database, an estimate of its rows, and its devices.
 
-Only levels, no totals, so it need not tell who it is. Source: design page "agent", section "PostgreSQL".
+Only levels, no totals, so it need not tell who it is. Source:
+docs/agent-design.md#postgresql.
 """
 
 import logging
