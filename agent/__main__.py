@@ -8,9 +8,9 @@ import logging
 import os
 import sys
 
-from agent.clock import MachineClock
 from agent.console import check, status
-from agent.journal_file import JournalError
+from agent.engine.clock import MachineClock
+from agent.journal.file import JournalError
 from agent.run import run
 from agent.settings import SettingsError, load
 

@@ -1,21 +1,21 @@
 """What ``agent check`` and ``agent status`` print.
 
-Source: design page "agent", section "Configuration".
+Source: docs/agent-design.md#configuration.
 """
 
 import threading
 
-from agent import journal_rows as rows
-from agent.clock import Clock, from_ms
-from agent.hour import AGENT, Hour
-from agent.journal import Seen
-from agent.journal_file import open_read_only
-from agent.meter import check_values
-from agent.observation import Collector, SourceError
-from agent.poller import look
-from agent.run import enabled_collectors
+from agent.engine.clock import Clock, from_ms
+from agent.engine.hour import AGENT, MeasuredHour
+from agent.engine.meter import check_values
+from agent.engine.observation import Collector, SourceError
+from agent.engine.own import without_own
+from agent.engine.reading import Failure, SourceReading
+from agent.journal import rows
+from agent.journal.file import open_read_only
+from agent.poller import poll
 from agent.settings import Settings
-from agent.tally import Failure
+from agent.sources import enabled_collectors
 from metering.core.contract import format_instant
 
 PATIENCE_SECONDS = 30
@@ -33,7 +33,7 @@ def check(settings: Settings, clock: Clock) -> tuple[list[str], bool]:
         When the sources cannot be made.
     """
     sources = enabled_collectors(settings, clock)
-    results: dict[str, Seen | Failure] = {}
+    results: dict[str, SourceReading | Failure] = {}
     threads = [
         threading.Thread(target=_try, args=(source, clock, results), daemon=True) for source in sources
     ]
@@ -48,23 +48,23 @@ def check(settings: Settings, clock: Clock) -> tuple[list[str], bool]:
     if not sources:
         table.append(("-", "none", "no source is enabled; set MQTT_HOST, POSTGRES_DSN or another"))
     table.append(_billing(settings))
-    well = bool(sources) and all(isinstance(result, Seen) for result in results.values())
+    well = bool(sources) and all(isinstance(result, SourceReading) for result in results.values())
     return _lines(table), well and table[-1][1] in {"ok", "not set"} and len(results) == len(sources)
 
 
-def _try(source: Collector, clock: Clock, results: dict[str, Seen | Failure]) -> None:
+def _try(source: Collector, clock: Clock, results: dict[str, SourceReading | Failure]) -> None:
     deadline_ns = clock.moment().boot_ns + PATIENCE_SECONDS * 1_000_000_000
     pause = threading.Event()
     while True:
-        results[source.name] = result = _checked(look(source))
-        if isinstance(result, Seen) or clock.moment().boot_ns > deadline_ns:
+        results[source.name] = result = _checked(poll(source))
+        if isinstance(result, SourceReading) or clock.moment().boot_ns > deadline_ns:
             source.close()
             return
         pause.wait(_RETRY_SECONDS)
 
 
-def _checked(result: Seen | Failure) -> Seen | Failure:
-    if isinstance(result, Seen):
+def _checked(result: SourceReading | Failure) -> SourceReading | Failure:
+    if isinstance(result, SourceReading):
         try:
             check_values(result.observation)
         except SourceError as error:
@@ -72,12 +72,12 @@ def _checked(result: Seen | Failure) -> Seen | Failure:
     return result
 
 
-def _rows_of(result: Seen | Failure) -> list[tuple[str, str, str]]:
+def _rows_of(result: SourceReading | Failure) -> list[tuple[str, str, str]]:
     if isinstance(result, Failure):
         return [(result.name, result.status, result.detail)]
     seen = result.observation
     totals: dict[str, int] = {}
-    for series, value in seen.counters.items():
+    for series, value in without_own(seen).items():
         totals[series.metric] = totals.get(series.metric, 0) + value
     read = [f"{metric} = {value} (total)" for metric, value in sorted(totals.items())]
     read += [f"{metric} = {value}" for metric, value in sorted(seen.gauges.items())]
@@ -90,7 +90,7 @@ def _billing(settings: Settings) -> tuple[str, str, str]:
     if settings.billing_api_url is None or not settings.licensed:
         return "billing", "not set", "nothing is sent without CUSTOMER_ID and BILLING_API_URL"
     # Imported only where there is somebody to talk to: httpx costs 15 MB.
-    from agent.wire import Wire  # noqa: PLC0415  see above
+    from agent.delivery.wire import Wire  # noqa: PLC0415  see above
 
     wire = Wire.to_service(settings)
     reply = wire.ask("GET", "/api/usage/whoami")
@@ -113,21 +113,21 @@ def status(settings: Settings) -> tuple[list[str], bool]:
         When there is no journal that can be read.
     """
     with open_read_only(settings.journal_path) as db:
-        present = rows.read_present(db)
+        facts = rows.read_facts(db)
         sources = rows.read_sources(db)
-        waits = rows.waiting(db)
-        provisional = present is not None and not present.timeline.known
+        backlog = rows.read_backlog(db)
+        provisional = facts is not None and not facts.timeline.known
         hours = rows.read_hours(db, provisional=provisional, sealed=False)
-    if present is None or not hours:
+    if facts is None or not hours:
         return ["The journal is empty; the agent has not ticked yet."], True
     hour = hours[-1]
     remark = " (provisional: by the wall clock)" if provisional else ""
     lines = [
         f"open hour {_time(hour.start_ms)}{remark}, observed {_span(hour)}",
-        f"journal {present.state_id}, run {present.run}, last tick {_time(present.now_ms)}",
-        f"waiting: {waits.reports} reports, {waits.hours} hours from {_time(waits.oldest_ms)} on",
-        f"quarantined: {waits.quarantined}, last delivery: {_time(present.delivered_ms)}",
-        *[f"  {_time(at_ms)}: {problem}" for at_ms, problem in waits.problems],
+        f"journal {facts.state_id}, run {facts.run}, last tick {_time(facts.now_ms)}",
+        f"waiting: {backlog.reports} reports, {backlog.hours} hours from {_time(backlog.oldest_ms)} on",
+        f"quarantined: {backlog.quarantined}, last delivery: {_time(facts.delivered_ms)}",
+        *[f"  {_time(at_ms)}: {problem}" for at_ms, problem in backlog.problems],
         "",
         *_lines([("metric", "this hour", ""), *_amounts(hour)]),
         "",
@@ -141,16 +141,16 @@ def status(settings: Settings) -> tuple[list[str], bool]:
     return lines + _lines(table), True
 
 
-def _amounts(hour: Hour) -> list[tuple[str, str, str]]:
+def _amounts(hour: MeasuredHour) -> list[tuple[str, str, str]]:
     counted = [(metric, str(amount), "") for metric, amount in sorted(hour.counters.items())]
     levels = [
-        (metric, str(area.last), f"{area.integral // 1000} over {area.covered_ms // 1000} s")
-        for metric, area in sorted(hour.areas.items())
+        (metric, str(gauge.last), f"{gauge.integral // 1000} over {gauge.covered_ms // 1000} s")
+        for metric, gauge in sorted(hour.gauges.items())
     ]
     return counted + levels
 
 
-def _span(hour: Hour) -> str:
+def _span(hour: MeasuredHour) -> str:
     return f"{_time(hour.observed_from_ms)} to {_time(hour.observed_until_ms)}"
 
 

@@ -1,8 +1,8 @@
 """The health page: ``/healthz`` for people and orchestrators, ``/metrics`` for Prometheus.
 
 ``/healthz`` is 200 while the journal takes ticks and 503 when it does not; a source that cannot be read or a
-service that does not answer is shown, but restarting the agent would not help it. Source: design page
-"agent", section "Configuration".
+service that does not answer is shown, but restarting the agent would not help it. Source:
+docs/agent-design.md#configuration.
 """
 
 import json
@@ -15,10 +15,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from agent.clock import from_ms
-from agent.hour import AGENT
-from agent.journal import Journal
-from agent.sender import Sending
+from agent.delivery.sender import Sending
+from agent.engine.clock import from_ms
+from agent.engine.hour import AGENT
+from agent.journal.journal import Journal
 from metering.core.contract import format_instant
 
 _SHORTEST_PATIENCE_SECONDS = 120
@@ -83,18 +83,18 @@ class HealthPage:
         """Status code and body of ``/healthz``."""
         if self._journal is None:
             return 200, {"status": "unlicensed"}
-        tally, present, waiting, alarms = self._journal.look()
+        tally, facts, backlog, alarms = self._journal.snapshot()
         silent = time.monotonic() - self._ticked_at
         counting = not self._journal.full and silent < self._patience_seconds
         remarks = {flag for entry in tally.hour.sources.values() for flag in entry.flags} | alarms
-        if waiting.quarantined:
+        if backlog.quarantined:
             remarks.add("quarantined")
         trouble = self._sending.trouble if self._sending else "no BILLING_API_URL: nothing is sent"
         return 200 if counting else 503, {
             "status": "ok" if counting else "not counting",
             "hour": format_instant(from_ms(tally.hour.start_ms)),
             "provisional": self._journal.provisional,
-            "state_id": present.state_id,
+            "state_id": facts.state_id,
             "sources": {
                 name: {"status": entry.status, "detail": entry.detail, "flags": sorted(entry.flags)}
                 for name, entry in sorted(tally.hour.sources.items())
@@ -102,22 +102,22 @@ class HealthPage:
             },
             "alarms": sorted(remarks),
             "sending": trouble or "ok",
-            "reports_waiting": waiting.reports,
-            "reports_quarantined": waiting.quarantined,
-            "problems": [f"{format_instant(from_ms(at))}: {text}" for at, text in waiting.problems],
+            "reports_waiting": backlog.reports,
+            "reports_quarantined": backlog.quarantined,
+            "problems": [f"{format_instant(from_ms(at))}: {text}" for at, text in backlog.problems],
         }
 
     def collect(self) -> Iterator[Metric]:
         """What ``/metrics`` shows, as prometheus_client asks for it."""
         if self._journal is None:
             return
-        tally, present, waiting, alarms = self._journal.look()
+        tally, facts, backlog, alarms = self._journal.snapshot()
         yield _gauge("journal_writable", "1 while the journal takes ticks", int(not self._journal.full))
         yield _gauge("hours_provisional", "1 until the service has told the time", self._journal.provisional)
-        yield _gauge("reports_waiting", "frozen reports without an answer", waiting.reports)
-        yield _gauge("reports_quarantined", "reports that the service refused for good", waiting.quarantined)
-        if present.delivered_ms is not None:
-            yield _gauge("last_delivery_timestamp_seconds", "service time", present.delivered_ms // 1000)
+        yield _gauge("reports_waiting", "frozen reports without an answer", backlog.reports)
+        yield _gauge("reports_quarantined", "reports that the service refused for good", backlog.quarantined)
+        if facts.delivered_ms is not None:
+            yield _gauge("last_delivery_timestamp_seconds", "service time", facts.delivered_ms // 1000)
         up = GaugeMetricFamily(f"{_PREFIX}_source_ok", "1 when the last look succeeded", labels=["source"])
         covered = GaugeMetricFamily(
             f"{_PREFIX}_source_covered_seconds", "of the open hour", labels=["source"]
@@ -138,8 +138,8 @@ class HealthPage:
         yield from (up, covered, alarm, amounts)
         if self._sending is not None:
             answers = CounterMetricFamily(f"{_PREFIX}_answers", "answers to reports", labels=["outcome"])
-            for outcome, number in sorted(self._sending.answers.items()):
-                answers.add_metric([outcome], number)
+            for disposition, number in sorted(self._sending.answers.items()):
+                answers.add_metric([disposition], number)
             yield answers
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

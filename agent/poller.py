@@ -1,6 +1,6 @@
 """One thread per source: one that fails or hangs never delays another.
 
-Source: design page "agent", section "Layout".
+Source: docs/agent-design.md#collectors.
 """
 
 import logging
@@ -8,10 +8,9 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from agent.clock import Clock
-from agent.journal import Seen
-from agent.observation import Collector, Series, SourceError
-from agent.tally import Failure
+from agent.engine.clock import Clock
+from agent.engine.observation import Collector, Series, SourceError
+from agent.engine.reading import Failure, SourceReading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,7 @@ SHORTEST_PATIENCE_SECONDS = 30
 _GLANCE_SECONDS = 1.0
 
 
-def look(collector: Collector) -> Seen | Failure:
+def poll(collector: Collector) -> SourceReading | Failure:
     """Read a source once; whatever goes wrong becomes a failure with a status and a reason."""
     try:
         observation = collector.collect()
@@ -34,7 +33,7 @@ def look(collector: Collector) -> Seen | Failure:
     except Exception as error:  # noqa: BLE001  a collector's bug must not end its thread unseen
         _LOG.exception("collector %s failed in a way it did not foresee", collector.name)
         return Failure(collector.name, "error", f"{type(error).__name__}: {error}"[:200])
-    return Seen(collector.name, observation, collector.valid_for_seconds)
+    return SourceReading(collector.name, observation, collector.valid_for_seconds)
 
 
 class Poller:
@@ -52,7 +51,7 @@ class Poller:
         mailbox: "SimpleQueue[Poller | None]",
     ) -> None:
         self.name = collector.name
-        self.result: Seen | Failure | None = None
+        self.result: SourceReading | Failure | None = None
         self.left: Mapping[Series, int] | None = None
         self._collector = collector
         self._clock = clock
@@ -94,7 +93,7 @@ class Poller:
         while not self._stopping.is_set():
             self._taken.clear()
             self._busy_since_ns = self._clock.moment().boot_ns
-            self.result = look(self._collector)
+            self.result = poll(self._collector)
             self._busy_since_ns = None
             self._mailbox.put(self)
             while not self._taken.wait(_GLANCE_SECONDS) and not self._stopping.is_set():

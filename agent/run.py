@@ -1,6 +1,7 @@
 """The agent's loop: sources in, ticks of the journal, reports out, until a signal says stop.
 
-Source: design page "agent", sections "Journal", "Sending" and "Configuration".
+Source: docs/agent-design.md#the-journal, docs/agent-design.md#sending and
+docs/agent-design.md#configuration.
 """
 
 import logging
@@ -11,18 +12,19 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from agent import __version__, collectors
-from agent.clock import Clock
+from agent.delivery.sender import Sender, Sending
+from agent.engine.clock import Clock
+from agent.engine.hour import Reporter
+from agent.engine.meter import Continuity
+from agent.engine.observation import Collector, Series
+from agent.engine.reading import Failure, SourceReading
 from agent.health import HealthPage
-from agent.hour import AGENT, Reporter
-from agent.journal import Journal, Seen
-from agent.journal_file import JournalError, JournalFile, JournalFullError
-from agent.meter import Verdict
-from agent.observation import Collector, Series
-from agent.poller import NAME, Poller
-from agent.sender import Sender, Sending
+from agent.journal.file import JournalError, JournalFile, JournalFullError
+from agent.journal.journal import Journal
+from agent.poller import Poller
 from agent.settings import Settings, SettingsError
-from agent.tally import Failure
+from agent.sources import enabled_collectors
+from agent.version import VERSION
 
 _LOG = logging.getLogger("agent")
 _HOUR_SECONDS = 3600
@@ -55,24 +57,6 @@ def run(settings: Settings, clock: Clock) -> int:
     agent.loop(stopping.is_set)
     agent.stop()
     return 0
-
-
-def enabled_collectors(settings: Settings, clock: Clock) -> list[Collector]:
-    """The collectors of every source that the settings enable.
-
-    Raises
-    ------
-    SettingsError
-        When two of them fill one metric, or one cannot be made.
-    """
-    try:
-        made = collectors.enabled(settings, clock.moment)
-    except (ValueError, ImportError, AttributeError) as error:
-        raise SettingsError([f"sources: {error}"]) from error
-    bad = [source.name for source in made if source.name == AGENT or not NAME.fullmatch(source.name)]
-    if bad:
-        raise SettingsError([f"sources: {name!r} is no name for a source; rename it" for name in bad])
-    return made
 
 
 def _unlicensed(settings: Settings, stopping: threading.Event) -> int:
@@ -135,13 +119,13 @@ class Agent:
             _LOG.warning("BILLING_API_URL is not set: the agent measures and keeps, and sends nothing")
             return None
         # Imported only where there is somebody to talk to: httpx costs 15 MB.
-        from agent.wire import Wire  # noqa: PLC0415  see above
+        from agent.delivery.wire import Wire  # noqa: PLC0415  see above
 
         try:
             wire = Wire.to_service(settings)
         except (ssl.SSLError, OSError) as error:
             raise SettingsError([f"BILLING_CA_FILE: {settings.billing_ca_file}: {error}"]) from error
-        reporter = Reporter(settings.customer_id, settings.instance_id, __version__)
+        reporter = Reporter(settings.customer_id, settings.instance_id, VERSION)
         return Sender(self.journal, wire, self._clock, reporter, settings.report_every_seconds)
 
     def start(self) -> None:
@@ -181,10 +165,10 @@ class Agent:
         failures = [result for result in results if isinstance(result, Failure)]
         failures += [hanging for poller in self._pollers if (hanging := poller.hanging()) is not None]
         try:
-            verdicts = self.journal.tick(
+            continuities = self.journal.tick(
                 self._clock.moment(),
                 self._clock.wall(),
-                [result for result in results if isinstance(result, Seen)],
+                [result for result in results if isinstance(result, SourceReading)],
                 failures,
                 left,
             )
@@ -194,10 +178,10 @@ class Agent:
             return
         self._kept = []
         self._page.ticked()
-        for name, verdict in verdicts.items():
-            if verdict is Verdict.SOMEONE_ELSE:
+        for name, continuity in continuities.items():
+            if continuity is Continuity.SOMEONE_ELSE:
                 _LOG.error("source_identity: %s is someone else than at the last look; nothing counted", name)
-            elif verdict is Verdict.RESTARTED:
+            elif continuity is Continuity.RESTARTED:
                 _LOG.info("%s has restarted", name)
         for poller in arrived:
             poller.taken()

@@ -2,110 +2,42 @@
 
 Every error is named at once with its fix. A value in the environment wins over the same one in the file that
 ``AGENT_CONFIG`` names; a secret ``X`` may also come from the file that ``X_FILE`` names. A source is enabled
-by its settings being present. Source: design page "agent", section "Configuration".
+by its settings being present. Source: docs/agent-design.md#configuration.
 
 The TOML file has the same names in lower case: the agent's own at the top, those of a source in its table
-(``[mosquitto]``, ``[postgres]``). A source that is not part of this package is a table
+(``[mosquitto]``), whose section stands beside the source's code. A source that is not part of this package is
+a table
 ``[source.<name>]`` whose ``factory`` names a callable ``"package.module:callable"``; it is called with the
 rest of that table, the clock and ``poll_seconds``, and returns a `Collector`.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
 
+from agent.collectors.registry import SOURCES
+from agent.section import Section, Variable
 from metering.core.contract import Id
 
 UNLICENSED = "unlicensed"
-_ESCAPES = "put quotes around a value with blanks, percent-encode the password in a URL"
+CONFIG = "AGENT_CONFIG"
+"""The variable that names the TOML file."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class MosquittoSettings(_Section):
-    """Where the MQTT broker is and who reads its ``$SYS`` topics.
-
-    ``ca_file`` is a PEM file of the authority that signed the broker's certificate; the system's are used
-    without it. Naming one switches TLS on.
-    """
-
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] = 1883
-    username: str | None = None
-    password: SecretStr | None = None
-    tls: bool = False
-    ca_file: Path | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_under_tls(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        section = dict(given)
-        if "ca_file" in section:
-            section.setdefault("tls", True)
-        if str(section.get("tls", "")).lower() in {"true", "1", "yes", "on"}:
-            section.setdefault("port", 8883)
-        return section
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.password is not None and self.username is None:
-            raise ValueError("a password without a username; set MQTT_USERNAME")
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError(f"MQTT_CA_FILE: no such file: {self.ca_file}")
-        return self
-
-
-class PostgresSettings(_Section):
-    """Which PostgreSQL database to size, and the queries that count devices.
-
-    ``dsn`` is a libpq connection string or URL. A query of ``None`` means the collector's own on the
-    platform's table; each must give one row with one whole number.
-    """
-
-    dsn: SecretStr
-    devices_active_query: str | None = None
-    devices_total_query: str | None = None
-    statement_timeout_seconds: Annotated[int, Field(ge=1, le=60)] = 5
-
-    @field_validator("dsn")
-    @classmethod
-    def _readable(cls, dsn: SecretStr) -> SecretStr:
-        """Refuse what libpq would misread: its own complaint later could show a part of the password."""
-        # Imported only where the source is enabled: psycopg costs 15 MB.
-        from psycopg import ProgrammingError  # noqa: PLC0415  see above
-        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415  see above
-
-        try:
-            parts = conninfo_to_dict(dsn.get_secret_value())
-        except ProgrammingError:
-            # The cause is left out of the chain: it quotes the text.
-            raise ValueError(f"no connection string or URL of libpq; {_ESCAPES}") from None
-        host, port = str(parts.get("host") or ""), str(parts.get("port") or "")
-        named = f"{host[1:]}{parts.get('dbname') or ''}"
-        if "@" in named or not all(part.isascii() and part.isdigit() for part in port.split(",") if part):
-            raise ValueError(f"its host, port or database name cannot be one; {_ESCAPES}")
-        return dsn
-
-
-class PluginSettings(_Section):
+class PluginSettings(Section):
     """A source from outside this package: its factory and whatever else its table says."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
@@ -116,12 +48,13 @@ class PluginSettings(_Section):
         return dict(self.model_extra or {})
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings of one agent.
 
     ``poll_seconds`` is the distance of two looks at a source, ``report_every_seconds`` the distance of two
     revisions of the open hour until the service tells another (it tells 60 to 3600; less is for demos).
-    ``health_address`` is ``host:port``, or None for no health page.
+    ``health_address`` is ``host:port``, or None for no health page. The section of each registered source is
+    a field of what `checked` returns; `section` tells it.
     """
 
     customer_id: Id = UNLICENSED
@@ -136,14 +69,19 @@ class Settings(_Section):
     report_every_seconds: Annotated[int, Field(ge=1, le=3600)] = 900
     health_address: str | None = "127.0.0.1:9464"
     log_level: Annotated[str, Field(pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
-    mosquitto: MosquittoSettings | None = None
-    postgres: PostgresSettings | None = None
-    source: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], PluginSettings] = {}
+    source: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], PluginSettings] = Field(
+        default_factory=dict
+    )
 
     @property
     def licensed(self) -> bool:
         """False in the original's unlicensed mode: nothing is measured, nothing is sent."""
         return self.customer_id != UNLICENSED
+
+    def section[S: Section](self, kind: type[S]) -> S | None:
+        """A source's settings, or None where the source is not enabled."""
+        found = [getattr(self, source.name, None) for source in SOURCES if source.section is kind]
+        return next((section for section in found if isinstance(section, kind)), None)
 
     @field_validator("billing_api_url")
     @classmethod
@@ -191,38 +129,60 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-@dataclass(frozen=True, slots=True)
-class _Variable:
-    name: str
-    path: tuple[str, ...]
-    secret: bool = False
-
-
-_VARIABLES: tuple[_Variable, ...] = (
-    _Variable("CUSTOMER_ID", ("customer_id",)),
-    _Variable("INSTANCE_ID", ("instance_id",)),
-    _Variable("BILLING_API_URL", ("billing_api_url",)),
-    _Variable("INSTANCE_KEY", ("instance_key",), secret=True),
-    _Variable("BILLING_CA_FILE", ("billing_ca_file",)),
-    _Variable("BILLING_PROXY", ("billing_proxy",)),
-    _Variable("JOURNAL_PATH", ("journal_path",)),
-    _Variable("JOURNAL_MAX_MEGABYTES", ("journal_max_megabytes",)),
-    _Variable("POLL_SECONDS", ("poll_seconds",)),
-    _Variable("REPORT_EVERY_SECONDS", ("report_every_seconds",)),
-    _Variable("HEALTH_ADDRESS", ("health_address",)),
-    _Variable("LOG_LEVEL", ("log_level",)),
-    _Variable("MQTT_HOST", ("mosquitto", "host")),
-    _Variable("MQTT_PORT", ("mosquitto", "port")),
-    _Variable("MQTT_USERNAME", ("mosquitto", "username")),
-    _Variable("MQTT_PASSWORD", ("mosquitto", "password"), secret=True),
-    _Variable("MQTT_TLS", ("mosquitto", "tls")),
-    _Variable("MQTT_CA_FILE", ("mosquitto", "ca_file")),
-    _Variable("POSTGRES_DSN", ("postgres", "dsn"), secret=True),
-    _Variable("POSTGRES_DEVICES_ACTIVE_QUERY", ("postgres", "devices_active_query")),
-    _Variable("POSTGRES_DEVICES_TOTAL_QUERY", ("postgres", "devices_total_query")),
-    _Variable("POSTGRES_STATEMENT_TIMEOUT_SECONDS", ("postgres", "statement_timeout_seconds")),
+_OWN = (
+    Variable("CUSTOMER_ID", "customer_id", "who pays; `unlicensed`: nothing is measured, nothing is sent"),
+    Variable("INSTANCE_ID", "instance_id", "which of the customer's instances this is"),
+    Variable(
+        "BILLING_API_URL",
+        "billing_api_url",
+        "the billing service, `https://…`; without it the agent measures and keeps",
+    ),
+    Variable(
+        "INSTANCE_KEY", "instance_key", "the instance's key; needed with `BILLING_API_URL`", secret=True
+    ),
+    Variable(
+        "BILLING_CA_FILE",
+        "billing_ca_file",
+        "PEM file of the authority behind the billing service's certificate",
+        default="the system's",
+    ),
+    Variable("BILLING_PROXY", "billing_proxy", "`http://host:port`; proxies of the environment are not used"),
+    Variable(
+        "JOURNAL_PATH", "journal_path", "the journal; in the image `/var/lib/zemfyre-agent/journal.sqlite3`"
+    ),
+    Variable(
+        "JOURNAL_MAX_MEGABYTES",
+        "journal_max_megabytes",
+        "the journal's bound; a month without the service takes about 4",
+    ),
+    Variable("POLL_SECONDS", "poll_seconds", "the distance of two looks at a source, 1 to 300"),
+    Variable(
+        "REPORT_EVERY_SECONDS",
+        "report_every_seconds",
+        "the distance of two reports of the open hour, until the service tells another",
+    ),
+    Variable(
+        "HEALTH_ADDRESS", "health_address", "the health page; `off` for none; in the image `0.0.0.0:9464`"
+    ),
+    Variable("LOG_LEVEL", "log_level", "`DEBUG`, `INFO`, `WARNING` or `ERROR`; the log goes to stderr"),
 )
-_NAME_OF = {variable.path: variable.name for variable in _VARIABLES}
+VARIABLES: Mapping[tuple[str, ...], Variable] = {(own.key,): own for own in _OWN} | {
+    (source.name, variable.key): variable for source in SOURCES for variable in source.variables
+}
+"""Every variable by the place of its setting in the file: the agent's own, then source by source."""
+_SECTIONS: dict[str, Any] = {source.name: (source.section | None, None) for source in SOURCES}
+_Whole = create_model("Settings", __base__=Settings, **_SECTIONS)
+
+
+def checked(values: Mapping[str, Any]) -> Settings:
+    """The settings with these values, those of sources in a mapping of the source's name.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        With every value that cannot be used.
+    """
+    return _Whole.model_validate(values)
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -234,13 +194,13 @@ def load(environment: Mapping[str, str]) -> Settings:
         With every problem of the file, the environment and the values at once.
     """
     problems: list[str] = []
-    tree = _from_file(environment.get("AGENT_CONFIG", ""), problems)
-    for variable in _VARIABLES:
+    tree = _from_file(environment.get(CONFIG, ""), problems)
+    for path, variable in VARIABLES.items():
         text = _from_environment(variable, environment, problems)
         if text is not None:
-            _put(tree, variable.path, text)
+            _put(tree, path, text)
     try:
-        settings = Settings.model_validate(tree)
+        settings = checked(tree)
     except ValidationError as error:
         raise SettingsError(problems + [_sentence(row) for row in error.errors()]) from error
     if problems:
@@ -254,11 +214,11 @@ def _from_file(name: str, problems: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        problems.append(f"AGENT_CONFIG: {name} cannot be read as TOML: {error}")
+        problems.append(f"{CONFIG}: {name} cannot be read as TOML: {error}")
         return {}
 
 
-def _from_environment(variable: _Variable, environment: Mapping[str, str], problems: list[str]) -> str | None:
+def _from_environment(variable: Variable, environment: Mapping[str, str], problems: list[str]) -> str | None:
     text = environment.get(variable.name, "") or None
     file = environment.get(f"{variable.name}_FILE", "") if variable.secret else ""
     if not file:
@@ -286,7 +246,7 @@ def _put(tree: dict[str, Any], path: tuple[str, ...], text: str) -> None:
 
 def _sentence(row: Any) -> str:
     path = tuple(str(part) for part in row["loc"])
-    name = _NAME_OF.get(path) or ".".join(path)
+    name = VARIABLES[path].name if path in VARIABLES else ".".join(path)
     message = row["msg"].removeprefix("Value error, ")
     if row["type"] == "missing":
         message = f"missing; set {name}"

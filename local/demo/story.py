@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from agent.observation import valid_for
+from agent.engine.observation import valid_for
 from local.demo.processes import AgentProcess
 from local.demo.waiting import wait_until
 from local.measuring.level_log import Bounds, LevelLog

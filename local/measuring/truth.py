@@ -3,8 +3,8 @@
 MQTT. Three parties see every byte, each with a count of its own:
 
 - the broker's ``$SYS`` totals, read by a probe (`BrokerProbe`) that knows which of them it caused itself: a
-  total holds exactly what stands before its message in the probe's stream (agent.collectors.broker_totals has
-  the measurements);
+  total holds exactly what stands before its message in the probe's stream (the measurements are in
+  agent.collectors.mosquitto.broker_totals);
 - the customers' clients, at their sockets (`local.measuring.traffic.Traffic.counts`);
 - the agent's connection, at a relay in between (`local.measuring.relay`).
 

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from agent.clock import MachineClock
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.observation import Moment, Observation, SourceError
-from agent.settings import MosquittoSettings
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.collectors.mosquitto.settings import MosquittoSettings
+from agent.engine.clock import MachineClock
+from agent.engine.observation import Moment, Observation, SourceError
 from local.measuring.mqtt_wire import WireClient
 from local.services.mosquitto import Mosquitto
 from local.services.postgres import PostgreSQL

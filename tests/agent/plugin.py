@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.observation import Identity, Moment, Observation, Series, SourceError, valid_for
+from agent.engine.observation import Moment, Observation, Series, SourceError, SourceIdentity, valid_for
 
 REQUESTS = "http_requests"
 
@@ -29,7 +29,7 @@ class FileCounter:
         except (OSError, ValueError) as error:
             raise SourceError("unreachable", str(error)) from error
         return Observation(
-            at, Identity(exact=shown["life"]), {Series(REQUESTS): shown["total"]}, {"active_devices": 3}
+            at, SourceIdentity(exact=shown["life"]), {Series(REQUESTS): shown["total"]}, {"active_devices": 3}
         )
 
     def close(self) -> dict[Series, int]:

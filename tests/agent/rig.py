@@ -3,10 +3,10 @@
 from datetime import timedelta
 from pathlib import Path
 
-from agent.journal_rows import Frozen
-from agent.sender import Sender
+from agent.delivery.sender import Sender
+from agent.delivery.wire import Wire
+from agent.journal.rows import Frozen
 from agent.settings import load
-from agent.wire import Wire
 from tests.agent.service import KEY, Service
 from tests.agent.world import NOON, REPORTER, REQUESTS, Counters, Instance, Machine
 

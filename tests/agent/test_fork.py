@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.fork import parted
-from agent.hour import Hour, SourceHour
+from agent.engine.hour import MeasuredHour, SourceHour
+from agent.journal.fork import parted
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
 from tests.agent.world import NOON, REPORTER, Counters, Machine
@@ -91,7 +91,7 @@ def test_a_journal_restored_from_a_copy_bills_nothing_twice_and_loses_only_its_a
     rig.talk()
     live(rig, 10, 3600)
     live(rig, 0, 3600)
-    assert "journal_forked" in rig.instance.journal.look()[3]
+    assert "journal_forked" in rig.instance.journal.snapshot()[3]
     assert rig.source.truth == service.billed()
     assert before < service.billed()
 
@@ -125,10 +125,10 @@ def test_after_a_fork_unsent_catch_up_is_withdrawn_and_said_so(
     live(rig, 10, 3600)
     restored(rig, kept)
     rig.count(0, 15)
-    caught_up = rig.instance.journal.look()[0].hour
+    caught_up = rig.instance.journal.snapshot()[0].hour
     assert 40 == caught_up.counters["http_requests"]
     rig.talk()
-    hour = rig.instance.journal.look()[0].hour
+    hour = rig.instance.journal.snapshot()[0].hour
     assert 0 == hour.counters["http_requests"]
     assert "catch_up_withdrawn" in hour.sources["http"].flags
     assert hour.sources["http"].catch_up_from_ms is None
@@ -151,7 +151,7 @@ def test_after_a_fork_a_source_not_seen_in_this_run_starts_from_a_baseline(
     other.grow(1000)
     machine.wait(15)
     rig.instance.look(other.observe(), name="other")
-    assert 0 == rig.instance.journal.look()[0].hour.counters["http_requests"]
+    assert 0 == rig.instance.journal.snapshot()[0].hour.counters["http_requests"]
 
 
 def test_a_fork_survives_a_kill_right_after_it(
@@ -189,7 +189,7 @@ def test_a_second_fork_keeps_apart_what_the_first_had_parted(
         rig.instance.journal.build(REPORTER)
         frozen = rig.instance.frozen()
         assert frozen is not None
-        rig.instance.journal.fork(frozen, machine.moment())
+        rig.instance.journal.fork(frozen)
     live(rig, 10, 3600)
     live(rig, 0, 3600)
     assert rig.source.truth == service.billed()
@@ -214,17 +214,17 @@ def test_a_second_fork_in_one_run_takes_nothing_away_twice(
     twin.talk()
     live(rig, 1, 3600)
     live(rig, 0, 3600)
-    waiting = rig.instance.journal.look()[2]
+    waiting = rig.instance.journal.snapshot()[2]
     assert first != rig.instance.journal.state_id
     assert (0, ()) == (waiting.quarantined, waiting.problems)
     assert rig.source.truth == service.billed()
 
 
 def test_the_hour_in_which_the_run_began_is_parted_at_that_moment() -> None:
-    carried = Hour(
+    carried = MeasuredHour(
         0, 0, 600_000, {"http_requests": 30}, sources={"http": SourceHour("ok", covered_ms=600_000)}
     )
-    now = carried.plus(Hour(0, None, 3_000_000, {"http_requests": 12}))
+    now = carried.plus(MeasuredHour(0, None, 3_000_000, {"http_requests": 12}))
     parts = parted([now], carried, run_from_ms=2_000_000)
     assert parts.found is not None
     assert (30, 0, 2_000_000) == (

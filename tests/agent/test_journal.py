@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import from_ms
-from agent.journal_file import JournalFile
-from agent.meter import Verdict
-from agent.observation import Identity, Observation, Series
-from agent.tally import Failure
+from agent.engine.clock import from_ms
+from agent.engine.meter import Continuity
+from agent.engine.observation import Observation, Series, SourceIdentity
+from agent.engine.reading import Failure
+from agent.journal.file import JournalFile
 from metering.core.contract import Report
 from tests.agent.world import MEGABYTE, NOON, REPORTER, REQUESTS, Counters, Instance, Machine, latest, total
 
@@ -51,7 +51,7 @@ def test_the_same_observation_again_changes_nothing(instance: Instance, source: 
     source.grow(7)
     instance.machine.wait(15)
     seen = source.observe({"active_devices": 4})
-    assert {"http": Verdict.SAME} == instance.look(seen)
+    assert {"http": Continuity.SAME} == instance.look(seen)
     instance.machine.wait(15)
     assert {} == instance.look(seen, seen)
     (report,) = instance.drain()
@@ -190,7 +190,7 @@ def test_what_was_observed_before_a_suspension_does_not_end_its_gap(
     instance.machine.wait(15)
     source.grow(2)
     instance.look(source.observe())
-    assert {"http": {"http_requests": 40}} == instance.journal.look()[0].hour.pending_catch_up()
+    assert {"http": {"http_requests": 40}} == instance.journal.snapshot()[0].hour.pending_catch_up()
 
 
 def test_a_report_with_catch_up_waits_for_every_hour_from_the_gaps_first_on(
@@ -230,7 +230,7 @@ def test_answered_catch_up_is_ours_and_holds_nothing_back(instance: Instance, so
     instance.restart()
     instance.look(source.observe())
     instance.drain()
-    look = instance.journal.look()[0].hour
+    look = instance.journal.snapshot()[0].hour
     assert {} == look.pending_catch_up()
     (report,) = instance.drain()
     assert report.sources["http"].catch_up_from is not None
@@ -287,8 +287,10 @@ def test_someone_else_behind_the_address_is_flagged_and_adds_nothing(
 ) -> None:
     instance.look(source.observe())
     instance.machine.wait(15)
-    other = Observation(instance.machine.moment(), Identity(uptime_seconds=9_999_999), {REQUESTS: 50_000})
-    assert {"http": Verdict.SOMEONE_ELSE} == instance.look(other)
+    other = Observation(
+        instance.machine.moment(), SourceIdentity(uptime_seconds=9_999_999), {REQUESTS: 50_000}
+    )
+    assert {"http": Continuity.SOMEONE_ELSE} == instance.look(other)
     (report,) = instance.drain()
     assert (0, ("source_identity",)) == (report.counters["http_requests"], report.sources["http"].flags)
 
@@ -325,7 +327,7 @@ def test_one_bad_source_does_not_spoil_the_tick_of_another(instance: Instance, s
     instance.look(source.observe())
     source.grow(2)
     instance.machine.wait(15)
-    bad = Observation(instance.machine.moment(), Identity(exact="x"), {Series("http_requests"): -1})
+    bad = Observation(instance.machine.moment(), SourceIdentity(exact="x"), {Series("http_requests"): -1})
     instance.look(bad, name="broken")
     instance.look(source.observe())
     (report,) = instance.drain()
@@ -360,7 +362,7 @@ def test_an_hour_that_no_report_can_carry_is_put_aside_and_blocks_no_other(
         instance.look(source.observe())
     instance.live(2 * 3600)
     assert [NOON + HOUR, NOON + 2 * HOUR] == [report.window_start for report in instance.drain()]
-    waiting = instance.journal.look()[2]
+    waiting = instance.journal.snapshot()[2]
     assert 1 == waiting.quarantined
     assert "counters.http_requests" in waiting.problems[0][1]
 

@@ -11,13 +11,13 @@ from queue import SimpleQueue
 
 import pytest
 
-from agent import journal_file
-from agent.hour import Hour
-from agent.journal_file import JournalError, JournalFile, JournalFullError, open_read_only
-from agent.journal_rows import Frozen
-from agent.observation import Observation, Series
+from agent.engine.hour import MeasuredHour
+from agent.engine.observation import Observation, Series
+from agent.journal import file as journal_file
+from agent.journal.file import JournalError, JournalFile, JournalFullError, open_read_only
+from agent.journal.rows import Frozen
 from agent.poller import Poller
-from agent.poller import look as look_at
+from agent.poller import poll as look_at
 from agent.run import Agent
 from agent.settings import Settings
 from tests.agent.world import MEGABYTE, REPORTER, REQUESTS, Counters, Instance, Machine
@@ -51,7 +51,7 @@ def test_a_tick_that_cannot_be_written_moves_no_last_value_and_the_next_recovers
         with pytest.raises(JournalFullError):
             instance.look(source.observe())
         assert instance.journal.full
-        assert 0 == instance.journal.look()[0].hour.counters["http_requests"]
+        assert 0 == instance.journal.snapshot()[0].hour.counters["http_requests"]
         assert not path.with_name("journal.ballast").exists()
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         machine.wait(15)
@@ -110,7 +110,7 @@ def test_an_observation_that_could_not_be_written_is_offered_again(path: Path, u
     one.source.restart()
     one.source.grow(4)
     look()
-    assert 17 == agent.journal.look()[0].hour.counters["http_requests"]
+    assert 17 == agent.journal.snapshot()[0].hour.counters["http_requests"]
     agent.journal.close()
 
 
@@ -149,7 +149,7 @@ def _one(instance: Instance) -> Frozen | None:
 def _amounts(instance: Instance) -> list[int]:
     with open_read_only(instance.path) as db:
         rows = db.execute("SELECT content FROM hours").fetchall()
-    return [Hour.from_json(content).counters.get(REQUESTS.metric, 0) for (content,) in rows]
+    return [MeasuredHour.from_json(content).counters.get(REQUESTS.metric, 0) for (content,) in rows]
 
 
 def test_while_somebody_else_holds_the_database_nothing_is_lost(path: Path) -> None:
@@ -183,7 +183,7 @@ def test_one_agent_at_a_time_has_the_journal(path: Path) -> None:
 
 def test_a_killed_agent_leaves_no_lock_behind(path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from agent.journal_file import JournalFile; "
+        "import sys, time; from pathlib import Path; from agent.journal.file import JournalFile; "
         "file = JournalFile(Path(sys.argv[1]), 1 << 20); print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE) as process:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adopt import in_sequence, moved
-from agent.clock import HOUR_MS, Timeline, to_ms
-from agent.hour import Hour
-from agent.meter import Verdict
-from agent.observation import Moment, Observation
+from agent.engine.clock import HOUR_MS, Timeline, to_ms
+from agent.engine.hour import MeasuredHour
+from agent.engine.meter import Continuity
+from agent.engine.observation import Moment, Observation
+from agent.journal.placing import in_sequence, moved
 from tests.agent.world import NOON, REQUESTS, Counters, Instance, Machine, latest, total
 
 HOUR = timedelta(hours=1)
@@ -41,11 +41,11 @@ def test_an_answer_moves_the_timeline_only_as_far_as_it_must() -> None:
     asked, answered = Moment("b", 10**10, 0), Moment("b", 10**10 + 5 * 10**8, 0)
     timeline = Timeline(begin, to_ms(NOON), known=False)
     # 10.5 s later the answer says 12:00:10: true for any clock between 12:00:10.000 and 12:00:11.500.
-    agreed = timeline.heard(NOON + timedelta(seconds=10), asked, answered)
+    agreed = timeline.synchronized(NOON + timedelta(seconds=10), asked, answered)
     assert (True, to_ms(NOON) + 10_500) == (agreed.known, agreed.at(answered))
-    ahead = timeline.heard(NOON + timedelta(seconds=20), asked, answered)
+    ahead = timeline.synchronized(NOON + timedelta(seconds=20), asked, answered)
     assert to_ms(NOON) + 20_000 == ahead.at(answered)
-    behind = timeline.heard(NOON - timedelta(seconds=20), asked, answered)
+    behind = timeline.synchronized(NOON - timedelta(seconds=20), asked, answered)
     assert to_ms(NOON) - 20_000 + 1500 == behind.at(answered)
 
 
@@ -129,11 +129,11 @@ def test_after_a_reboot_an_uptime_that_could_be_the_same_waits_for_the_time(star
     machine.off = timedelta(hours=-5)
     machine.reboot(600)
     instance.restart()
-    assert {"http": Verdict.UNDECIDED} == instance.look(source.observe())
-    assert "time_unknown" == instance.journal.look()[0].hour.sources["http"].status
+    assert {"http": Continuity.UNDECIDED} == instance.look(source.observe())
+    assert "time_unknown" == instance.journal.snapshot()[0].hour.sources["http"].status
     instance.learn_the_time()
     machine.wait(15)
-    assert {"http": Verdict.SAME} == instance.look(source.observe())
+    assert {"http": Continuity.SAME} == instance.look(source.observe())
     (report,) = instance.drain()
     assert 30 == report.counters["http_requests"]
 
@@ -146,8 +146,8 @@ def test_without_a_service_the_wall_clock_is_the_time(tmp_path: Path) -> None:
         source.grow(30)
         machine.reboot(600)
         instance.restart()
-        assert {"http": Verdict.SAME} == instance.look(source.observe())
-        assert 30 == instance.journal.look()[0].hour.counters["http_requests"]
+        assert {"http": Continuity.SAME} == instance.look(source.observe())
+        assert 30 == instance.journal.snapshot()[0].hour.counters["http_requests"]
 
 
 def test_the_hour_never_goes_back(start: Start) -> None:
@@ -215,13 +215,15 @@ def test_a_clock_years_ahead_does_not_make_up_hours_beyond_the_reports_retention
     machine.true += timedelta(days=1000)
     instance.learn_the_time()
     instance.look()
-    assert 400 * 24 + 2 == instance.journal.look()[2].hours
+    assert 400 * 24 + 2 == instance.journal.snapshot()[2].hours
 
 
 @given(st.integers(-400 * 24 * HOUR_MS, 400 * 24 * HOUR_MS), st.integers(1, 60))
 def test_moved_hours_stay_in_order_and_never_reach_into_the_future(offset_ms: int, count: int) -> None:
     first = to_ms(NOON)
-    hours = [Hour(first + index * HOUR_MS, counters={"http_requests": index}) for index in range(count)]
+    hours = [
+        MeasuredHour(first + index * HOUR_MS, counters={"http_requests": index}) for index in range(count)
+    ]
     open_ms = to_ms(NOON) + offset_ms + count * HOUR_MS
     open_ms -= open_ms % HOUR_MS
     placed = [moved(hour, offset_ms, 0, open_ms - 30 * HOUR_MS, open_ms) for hour in hours]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.meter import Elapsed, Verdict, check_values, count, elapsed_between, judge
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.engine.meter import Continuity, Elapsed, check_values, count, elapsed_between, judge
+from agent.engine.observation import Moment, Observation, Series, SourceError, SourceIdentity
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = Elapsed(60_000, 60_000)
@@ -19,71 +19,81 @@ def observation(
     metrics = frozenset({"http_requests"})
     return Observation(
         AT,
-        Identity(exact="x"),
+        SourceIdentity(exact="x"),
         counters,
         absent_is_zero=metrics if absent_is_zero else frozenset(),
         wide32=metrics if wide32 else frozenset(),
     )
 
 
-def uptime(seconds: int) -> Identity:
-    return Identity(uptime_seconds=seconds)
+def uptime(seconds: int) -> SourceIdentity:
+    return SourceIdentity(uptime_seconds=seconds)
 
 
 @pytest.mark.parametrize(
-    ("last", "now", "elapsed", "verdict"),
+    ("last", "now", "elapsed", "continuity"),
     [
-        (Identity(exact="a"), Identity(exact="a"), MINUTE, Verdict.SAME),
-        (Identity(exact="a"), Identity(exact="b"), MINUTE, Verdict.SOMEONE_ELSE),
-        (Identity(exact="a"), Identity("b", NOW - timedelta(seconds=30)), MINUTE, Verdict.RESTARTED),
-        (Identity(exact="a"), Identity("b", NOW - timedelta(days=1)), MINUTE, Verdict.SOMEONE_ELSE),
-        (Identity(started=NOW), Identity(started=NOW), MINUTE, Verdict.SAME),
+        (SourceIdentity(exact="a"), SourceIdentity(exact="a"), MINUTE, Continuity.SAME),
+        (SourceIdentity(exact="a"), SourceIdentity(exact="b"), MINUTE, Continuity.SOMEONE_ELSE),
         (
-            Identity(started=NOW - timedelta(days=1)),
-            Identity(started=NOW - timedelta(seconds=59)),
+            SourceIdentity(exact="a"),
+            SourceIdentity("b", NOW - timedelta(seconds=30)),
             MINUTE,
-            Verdict.RESTARTED,
+            Continuity.RESTARTED,
         ),
         (
-            Identity(started=NOW - timedelta(days=1)),
-            Identity(started=NOW - timedelta(days=2)),
+            SourceIdentity(exact="a"),
+            SourceIdentity("b", NOW - timedelta(days=1)),
             MINUTE,
-            Verdict.SOMEONE_ELSE,
+            Continuity.SOMEONE_ELSE,
         ),
-        (uptime(1000), uptime(1060), MINUTE, Verdict.SAME),
-        (uptime(1000), uptime(1055), MINUTE, Verdict.SAME),
-        (uptime(1000), uptime(1065), MINUTE, Verdict.SAME),
-        (uptime(1000), uptime(1054), MINUTE, Verdict.SOMEONE_ELSE),
-        (uptime(1000), uptime(1066), MINUTE, Verdict.SOMEONE_ELSE),
-        (uptime(1000), uptime(65), MINUTE, Verdict.RESTARTED),
-        (uptime(1000), uptime(66), MINUTE, Verdict.SOMEONE_ELSE),
+        (SourceIdentity(started=NOW), SourceIdentity(started=NOW), MINUTE, Continuity.SAME),
+        (
+            SourceIdentity(started=NOW - timedelta(days=1)),
+            SourceIdentity(started=NOW - timedelta(seconds=59)),
+            MINUTE,
+            Continuity.RESTARTED,
+        ),
+        (
+            SourceIdentity(started=NOW - timedelta(days=1)),
+            SourceIdentity(started=NOW - timedelta(days=2)),
+            MINUTE,
+            Continuity.SOMEONE_ELSE,
+        ),
+        (uptime(1000), uptime(1060), MINUTE, Continuity.SAME),
+        (uptime(1000), uptime(1055), MINUTE, Continuity.SAME),
+        (uptime(1000), uptime(1065), MINUTE, Continuity.SAME),
+        (uptime(1000), uptime(1054), MINUTE, Continuity.SOMEONE_ELSE),
+        (uptime(1000), uptime(1066), MINUTE, Continuity.SOMEONE_ELSE),
+        (uptime(1000), uptime(65), MINUTE, Continuity.RESTARTED),
+        (uptime(1000), uptime(66), MINUTE, Continuity.SOMEONE_ELSE),
         # Suspended for an hour: a source on this machine slept, too; one elsewhere did not.
-        (uptime(1000), uptime(1060), Elapsed(60_000, 3_660_000), Verdict.SAME),
-        (uptime(1000), uptime(4660), Elapsed(60_000, 3_660_000), Verdict.SAME),
+        (uptime(1000), uptime(1060), Elapsed(60_000, 3_660_000), Continuity.SAME),
+        (uptime(1000), uptime(4660), Elapsed(60_000, 3_660_000), Continuity.SAME),
     ],
 )
 def test_a_source_is_the_same_restarted_or_someone_else_by_the_signs_it_gives(
-    last: Identity, now: Identity, elapsed: Elapsed, verdict: Verdict
+    last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed, continuity: Continuity
 ) -> None:
-    assert verdict is judge(last, now, elapsed, NOW)
+    assert continuity is judge(last, now, elapsed, NOW)
 
 
 @pytest.mark.parametrize(
-    ("last", "now", "verdict"),
+    ("last", "now", "continuity"),
     [
-        (Identity(exact="a"), Identity(exact="a"), Verdict.SAME),
-        (uptime(1000), uptime(1060), Verdict.SAME),
-        (uptime(1000), uptime(30), Verdict.RESTARTED),
+        (SourceIdentity(exact="a"), SourceIdentity(exact="a"), Continuity.SAME),
+        (uptime(1000), uptime(1060), Continuity.SAME),
+        (uptime(1000), uptime(30), Continuity.RESTARTED),
         # It could be the same after a longer absence: to take it for restarted would bill its life twice.
-        (uptime(10), uptime(30), Verdict.UNDECIDED),
-        (uptime(1000), uptime(9000), Verdict.UNDECIDED),
-        (Identity(started=NOW - timedelta(days=1)), Identity(started=NOW), Verdict.UNDECIDED),
+        (uptime(10), uptime(30), Continuity.UNDECIDED),
+        (uptime(1000), uptime(9000), Continuity.UNDECIDED),
+        (SourceIdentity(started=NOW - timedelta(days=1)), SourceIdentity(started=NOW), Continuity.UNDECIDED),
     ],
 )
 def test_while_the_time_is_unknown_nothing_is_judged_that_could_bill_a_lifetime_twice(
-    last: Identity, now: Identity, verdict: Verdict
+    last: SourceIdentity, now: SourceIdentity, continuity: Continuity
 ) -> None:
-    assert verdict is judge(last, now, Elapsed(60_000, 60_000, certain=False), NOW)
+    assert continuity is judge(last, now, Elapsed(60_000, 60_000, certain=False), NOW)
 
 
 def test_across_boots_the_elapsed_span_is_service_time() -> None:
@@ -93,42 +103,42 @@ def test_across_boots_the_elapsed_span_is_service_time() -> None:
 
 
 def test_rule_1_a_source_seen_for_the_first_time_is_a_baseline() -> None:
-    counted = count(Verdict.FIRST, {}, observation({A: 70}, absent_is_zero=True))
+    counted = count(Continuity.FIRST, {}, observation({A: 70}, absent_is_zero=True))
     assert {"http_requests": 0} == counted.amounts
     assert {A: 70} == counted.values
 
 
 def test_rule_2_after_a_restart_everything_shown_is_new() -> None:
-    counted = count(Verdict.RESTARTED, {A: 70}, observation({A: 5, B: 3}))
+    counted = count(Continuity.RESTARTED, {A: 70}, observation({A: 5, B: 3}))
     assert {"http_requests": 8} == counted.amounts
 
 
 def test_rule_2_a_series_that_shows_up_late_after_a_restart_counts_from_zero() -> None:
-    first = count(Verdict.RESTARTED, {A: 70, B: 40}, observation({A: 5}))
-    second = count(Verdict.SAME, first.values, observation({A: 5, B: 3}))
+    first = count(Continuity.RESTARTED, {A: 70, B: 40}, observation({A: 5}))
+    second = count(Continuity.SAME, first.values, observation({A: 5, B: 3}))
     assert {"http_requests": 3} == second.amounts
 
 
 def test_rule_3_someone_else_adds_nothing_and_is_flagged() -> None:
-    counted = count(Verdict.SOMEONE_ELSE, {A: 70, B: 1}, observation({A: 500}))
+    counted = count(Continuity.SOMEONE_ELSE, {A: 70, B: 1}, observation({A: 500}))
     assert ({"http_requests": 0}, {A: 500}) == (counted.amounts, counted.values)
     assert {"source_identity"} == counted.flags
 
 
 def test_rule_4_a_value_that_went_back_adds_nothing_and_the_higher_one_stays() -> None:
-    back = count(Verdict.SAME, {A: 70}, observation({A: 60}))
+    back = count(Continuity.SAME, {A: 70}, observation({A: 60}))
     assert ({"http_requests": 0}, {A: 70}, {"went_back"}) == (back.amounts, back.values, {*back.flags})
-    on = count(Verdict.SAME, back.values, observation({A: 75}))
+    on = count(Continuity.SAME, back.values, observation({A: 75}))
     assert {"http_requests": 5} == on.amounts
 
 
 def test_rule_4_a_32_bit_series_that_fell_has_wrapped() -> None:
-    counted = count(Verdict.SAME, {A: 2**32 - 10}, observation({A: 5}, wide32=True))
+    counted = count(Continuity.SAME, {A: 2**32 - 10}, observation({A: 5}, wide32=True))
     assert ({"http_requests": 15}, {A: 5}, frozenset()) == (counted.amounts, counted.values, counted.flags)
 
 
 def test_rule_4_a_series_that_was_wider_than_32_bits_cannot_have_wrapped() -> None:
-    counted = count(Verdict.SAME, {A: 2**40}, observation({A: 5}, wide32=True))
+    counted = count(Continuity.SAME, {A: 2**40}, observation({A: 5}, wide32=True))
     assert ({"http_requests": 0}, {"went_back"}) == (counted.amounts, {*counted.flags})
 
 
@@ -136,36 +146,36 @@ def test_rule_4_a_series_that_was_wider_than_32_bits_cannot_have_wrapped() -> No
 def test_rule_5_a_new_series_counts_only_where_absent_means_zero(
     *, absent_is_zero: bool, amount: int
 ) -> None:
-    counted = count(Verdict.SAME, {A: 70}, observation({A: 70, B: 9}, absent_is_zero=absent_is_zero))
+    counted = count(Continuity.SAME, {A: 70}, observation({A: 70, B: 9}, absent_is_zero=absent_is_zero))
     assert ({"http_requests": amount}, {A: 70, B: 9}) == (counted.amounts, counted.values)
 
 
 def test_rule_5_a_series_that_lapses_keeps_its_last_value() -> None:
-    gone = count(Verdict.SAME, {A: 70, B: 9}, observation({A: 71}))
-    back = count(Verdict.SAME, gone.values, observation({A: 71, B: 12}))
+    gone = count(Continuity.SAME, {A: 70, B: 9}, observation({A: 71}))
+    back = count(Continuity.SAME, gone.values, observation({A: 71, B: 12}))
     assert {"http_requests": 3} == back.amounts
 
 
 def test_rule_6_parts_get_their_amounts_before_they_are_added_up() -> None:
-    counted = count(Verdict.SAME, {A: 70, B: 9}, observation({A: 75, B: 2}))
+    counted = count(Continuity.SAME, {A: 70, B: 9}, observation({A: 75, B: 2}))
     assert {"http_requests": 5} == counted.amounts
 
 
 def test_flags_of_the_collector_stay_with_the_amounts() -> None:
-    seen = Observation(AT, Identity(exact="x"), {A: 1}, flags=frozenset({"lower_bound"}))
-    assert {"lower_bound"} == count(Verdict.SAME, {A: 1}, seen).flags
+    seen = Observation(AT, SourceIdentity(exact="x"), {A: 1}, flags=frozenset({"lower_bound"}))
+    assert {"lower_bound"} == count(Continuity.SAME, {A: 1}, seen).flags
 
 
 @pytest.mark.parametrize(
     ("bad", "status"),
     [
         (Observation(AT, None, {A: 1}), "unidentified"),
-        (Observation(AT, Identity(exact="x"), {A: -1}), "malformed"),
-        (Observation(AT, Identity(exact="x"), {A: 2**63}), "malformed"),
-        (Observation(AT, Identity(exact="x"), {Series("Not a name"): 1}), "malformed"),
+        (Observation(AT, SourceIdentity(exact="x"), {A: -1}), "malformed"),
+        (Observation(AT, SourceIdentity(exact="x"), {A: 2**63}), "malformed"),
+        (Observation(AT, SourceIdentity(exact="x"), {Series("Not a name"): 1}), "malformed"),
         (Observation(AT, None, gauges={"postgres_rows": True}), "malformed"),
         (Observation(AT, None, gauges={"http_requests": 5}), "malformed"),
-        (Observation(AT, Identity(exact="x"), {Series("active_devices"): 1}), "malformed"),
+        (Observation(AT, SourceIdentity(exact="x"), {Series("active_devices"): 1}), "malformed"),
         (Observation(AT, None, flags=frozenset({"Two words"})), "malformed"),
     ],
 )
@@ -177,4 +187,4 @@ def test_what_a_report_could_not_carry_is_refused_before_it_is_counted(bad: Obse
 
 def test_a_source_that_tells_no_identity_cannot_even_be_described() -> None:
     with pytest.raises(ValueError, match="cannot be billed from"):
-        Identity()
+        SourceIdentity()

@@ -3,28 +3,28 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import levels
-from agent.levels import Area, Level
+from agent.engine import levels
+from agent.engine.levels import GaugeHour, HeldLevel
 
 HOUR = 3_600_000
 
 
 def test_a_level_is_integrated_for_at_most_as_long_as_it_is_valid() -> None:
-    level, area = levels.integrate(Level(7, 1000, 1000), None, (0, 90_000), 45_000)
-    assert Area(7, 7, 7 * 45_000, 45_000) == area
-    assert (level, area) == levels.integrate(level, area, (0, 200_000), 45_000)
+    level, gauge = levels.integrate(HeldLevel(7, 1000, 1000), None, (0, 90_000), 45_000)
+    assert GaugeHour(7, 7, 7 * 45_000, 45_000) == gauge
+    assert (level, gauge) == levels.integrate(level, gauge, (0, 200_000), 45_000)
 
 
 def test_a_span_is_never_integrated_twice_nor_backwards() -> None:
-    level, area = levels.integrate(Level(7, 1000, 1000), None, (0, 11_000), 45_000)
-    assert (level, area) == levels.integrate(level, area, (0, 5_000), 45_000)
+    level, gauge = levels.integrate(HeldLevel(7, 1000, 1000), None, (0, 11_000), 45_000)
+    assert (level, gauge) == levels.integrate(level, gauge, (0, 5_000), 45_000)
     late = levels.read(level, 9, 8_000)
     assert 11_000 == late.until_ms
 
 
 def test_the_greatest_value_is_that_of_any_moment_of_the_hour() -> None:
-    area = levels.show(levels.show(levels.show(None, 3), 12), 5)
-    assert Area(last=5, greatest=12) == area
+    gauge = levels.show(levels.show(levels.show(None, 3), 12), 5)
+    assert GaugeHour(last=5, greatest=12) == gauge
 
 
 @given(
@@ -34,26 +34,26 @@ def test_the_greatest_value_is_that_of_any_moment_of_the_hour() -> None:
 def test_hours_in_whole_seconds_lose_less_than_one_second_of_the_last_level_in_all(
     steps: list[tuple[int, int]], begin_ms: int
 ) -> None:
-    level: Level | None = None
+    level: HeldLevel | None = None
     now_ms, exact, exact_ms, sealed, sealed_ms = begin_ms, 0, 0, 0, 0
-    area: Area | None = None
+    gauge: GaugeHour | None = None
     for value, span_ms in steps:
         level = levels.read(level, value, now_ms)
-        area = levels.show(area, value)
+        gauge = levels.show(gauge, value)
         end_ms = now_ms + span_ms
         while now_ms // HOUR < end_ms // HOUR:
             edge = (now_ms // HOUR + 1) * HOUR
-            level, area = levels.integrate(level, area, (edge - HOUR, edge), HOUR)
-            assert area is not None
-            level, area = levels.seal(level, area)
-            assert (0, 0) == (area.integral % 1000, area.covered_ms % 1000)
-            assert area.covered_ms <= HOUR
-            sealed, sealed_ms = sealed + area.integral, sealed_ms + area.covered_ms
-            area, now_ms = None, edge
-        level, area = levels.integrate(level, area, (now_ms - now_ms % HOUR, end_ms), HOUR)
+            level, gauge = levels.integrate(level, gauge, (edge - HOUR, edge), HOUR)
+            assert gauge is not None
+            level, gauge = levels.seal(level, gauge)
+            assert (0, 0) == (gauge.integral % 1000, gauge.covered_ms % 1000)
+            assert gauge.covered_ms <= HOUR
+            sealed, sealed_ms = sealed + gauge.integral, sealed_ms + gauge.covered_ms
+            gauge, now_ms = None, edge
+        level, gauge = levels.integrate(level, gauge, (now_ms - now_ms % HOUR, end_ms), HOUR)
         exact, exact_ms, now_ms = exact + value * span_ms, exact_ms + span_ms, end_ms
     assert level is not None
-    open_integral, open_ms = (area.integral, area.covered_ms) if area else (0, 0)
+    open_integral, open_ms = (gauge.integral, gauge.covered_ms) if gauge else (0, 0)
     assert exact == sealed + open_integral + level.carried_integral
     assert exact_ms == sealed_ms + open_ms + level.carried_ms
     assert level.carried_ms < 1000

@@ -5,10 +5,11 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.clock import hour_of, to_ms
-from agent.hour import Hour
-from agent.meter import Verdict
-from agent.tally import Failure, Reading, Tally
+from agent.engine.clock import hour_of, to_ms
+from agent.engine.hour import MeasuredHour
+from agent.engine.meter import Continuity
+from agent.engine.reading import Failure, SourceReading
+from agent.engine.tally import Tally
 from tests.agent.world import BYTES, NOON, REQUESTS, Counters, Machine
 
 STEPS = st.one_of(
@@ -34,27 +35,27 @@ class History:
         self.source.tells_start = tells_start
         self.missed = 0
         self.unseen = 0
-        self.closed: list[Hour] = []
+        self.closed: list[MeasuredHour] = []
         start_ms = to_ms(NOON)
-        self.tally = Tally(1, start_ms, Hour(hour_of(start_ms)))
+        self.tally = Tally(1, start_ms, MeasuredHour(hour_of(start_ms)))
         self.last = self.source.observe({"active_devices": 5})
         self.poll()
 
-    def poll(self) -> Verdict | None:
+    def poll(self) -> Continuity | None:
         self.machine.wait(1)
         self.last = self.source.observe({"active_devices": 5})
         self.unseen = 0
         return self.take()
 
-    def take(self) -> Verdict | None:
+    def take(self) -> Continuity | None:
         self.tally = self.tally.copy()
         now_ms = to_ms(self.machine.true)
         self.tally.advance(now_ms, 60_000)
-        reading = Reading("http", self.last, now_ms, self.machine.wall(), 45_000, known=True)
-        verdict = self.tally.take(reading)
+        reading = SourceReading("http", self.last, 45).timed(now_ms, self.machine.wall(), known=True)
+        continuity = self.tally.take(reading)
         self.closed += self.tally.closed
         self.tally.closed = []
-        return verdict
+        return continuity
 
     def apply(self, step: str, number: int) -> None:
         match step:
@@ -66,7 +67,7 @@ class History:
             case "suspend":
                 self.machine.suspend(number)
             case "poll":
-                assert self.poll() is not Verdict.SOMEONE_ELSE
+                assert self.poll() is not Continuity.SOMEONE_ELSE
             case "poll again":
                 before = (dict(self.tally.hour.counters), len(self.closed))
                 if self.take() is None and len(self.closed) == before[1]:
@@ -122,4 +123,4 @@ def check(history: History, steps: list[tuple[str, int]]) -> None:
     assert list(range(starts[0], starts[-1] + 1, 3_600_000)) == starts
     for hour in hours:
         assert all(0 <= entry.covered_ms <= 3_600_000 for entry in hour.sources.values())
-        assert all(area.covered_ms <= 3_600_000 for area in hour.areas.values())
+        assert all(gauge.covered_ms <= 3_600_000 for gauge in hour.gauges.values())

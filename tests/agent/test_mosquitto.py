@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.meter import Verdict, elapsed_between, judge
-from agent.observation import Observation, SourceError
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.meter import Continuity, elapsed_between, judge
+from agent.engine.observation import Observation, SourceError
+from agent.engine.own import without_own
 from local.measuring.mqtt_wire import Counts, WireClient
 from local.services.mosquitto import Mosquitto
 
@@ -31,8 +32,8 @@ def as_metrics(*counts: Counts) -> dict[str, int]:
 
 
 def counters(observation: Observation) -> dict[str, int]:
-    """The totals by metric; mosquitto has no sub-series."""
-    return {series.metric: value for series, value in observation.counters.items()}
+    """The totals without the agent's own, by metric; mosquitto has no sub-series."""
+    return {series.metric: value for series, value in without_own(observation).items()}
 
 
 def uptime_of(observation: Observation) -> int:
@@ -42,7 +43,7 @@ def uptime_of(observation: Observation) -> int:
     return observation.identity.uptime_seconds
 
 
-def verdict(first: Observation, second: Observation) -> Verdict:
+def continuity(first: Observation, second: Observation) -> Continuity:
     """How the engine judges the second observation after the first."""
     assert first.identity is not None
     assert second.identity is not None
@@ -128,7 +129,7 @@ def test_own_bytes_stay_taken_off_over_a_reconnect(
 
     after = next_round(collector)
 
-    assert verdict(before, after) == Verdict.SAME
+    assert continuity(before, after) == Continuity.SAME
     assert as_metrics(usurper.counts) == counters(after)
 
 
@@ -136,7 +137,7 @@ def test_own_pings_are_taken_off_as_well(
     broker: Mosquitto, watch: Watch, next_round: Round, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ping and its answer are bytes of the agent's, not of the customer's."""
-    monkeypatch.setattr("agent.collectors.mosquitto._KEEPALIVE_SECONDS", 1)
+    monkeypatch.setattr("agent.collectors.mosquitto.collector._KEEPALIVE_SECONDS", 1)
     broker.settings.append("log_type all")
     broker.restart()
     collector = watch(broker)
@@ -185,7 +186,7 @@ def test_a_restarted_broker_is_seen_as_restarted(
     seen = next_round(collector)
 
     assert as_metrics(device.counts) == counters(last)
-    assert verdict(last, seen) == Verdict.RESTARTED
+    assert continuity(last, seen) == Continuity.RESTARTED
     assert as_metrics(late.counts) == counters(seen)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import journal_rows as rows
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.hour import Hour
-from agent.journal_file import open_read_only
-from agent.observation import SourceError
-from agent.tally import SourceState
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.hour import MeasuredHour
+from agent.engine.observation import SourceError
+from agent.engine.source_state import SourceState
+from agent.journal import rows
+from agent.journal.file import open_read_only
 from local.measuring.relay import Relay
 from local.services.mosquitto import Mosquitto
 from tests.agent.process import Agent, wait_for
@@ -51,7 +51,7 @@ def agent(tmp_path: Path, broker: Mosquitto, relay: Relay) -> Iterator[Agent]:
         yield made
 
 
-def kept(agent: Agent) -> tuple[dict[str, SourceState], list[Hour]]:
+def kept(agent: Agent) -> tuple[dict[str, SourceState], list[MeasuredHour]]:
     """What the journal remembers of its sources, and its hours."""
     with open_read_only(agent.journal) as db:
         return rows.read_sources(db), rows.read_hours(db, provisional=True)

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from agent.collectors.postgres import PostgresCollector
-from agent.observation import Moment, SourceError
-from agent.settings import PostgresSettings
+from agent.collectors.postgres.collector import PostgresCollector
+from agent.collectors.postgres.settings import PostgresSettings
+from agent.engine.observation import Moment, SourceError
 from local.services.postgres import PostgreSQL
 
 type Read = Callable[..., PostgresCollector]

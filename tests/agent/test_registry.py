@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.collectors import TwoSourcesError, enabled
-from agent.observation import Collector, Moment, Observation, Series, valid_for
-from agent.settings import Settings
+from agent.engine.observation import Collector, Moment, Observation, Series, valid_for
+from agent.settings import Settings, checked
+from agent.sources import TwoSourcesError, enabled
 from local.environment import scrubbed
 from tests.agent.world import NOON, Instance, Machine
 
@@ -34,7 +34,7 @@ class Plugin:
 
 def settings(**sections: object) -> Settings:
     """Settings with these sources only."""
-    return Settings.model_validate(sections)
+    return checked(sections)
 
 
 def plugin(name: str, metric: str) -> dict[str, str]:
@@ -58,8 +58,8 @@ def test_a_source_without_settings_is_not_made(moment: Callable[[], Moment]) -> 
 def test_a_library_is_loaded_only_for_an_enabled_source() -> None:
     """An agent that reads the broker alone does not pay the memory of PostgreSQL's library."""
     program = (
-        "import sys; from agent.collectors import enabled; from agent.settings import load;"
-        "from agent.clock import MachineClock;"
+        "import sys; from agent.sources import enabled; from agent.settings import load;"
+        "from agent.engine.clock import MachineClock;"
         "enabled(load({'MQTT_HOST': '127.0.0.1'}), MachineClock().moment);"
         "print('paho' in sys.modules, 'psycopg' in sys.modules)"
     )
@@ -69,6 +69,20 @@ def test_a_library_is_loaded_only_for_an_enabled_source() -> None:
     ).stdout
 
     assert printed.split() == ["True", "False"]
+
+
+def test_an_agent_without_sources_loads_no_library_of_any() -> None:
+    """The settings of every source are known, and none of their libraries is paid for."""
+    program = (
+        "import sys; import agent.run, agent.console; from agent.settings import load; load({});"
+        "print('paho' in sys.modules, 'psycopg' in sys.modules, 'httpx' in sys.modules)"
+    )
+
+    printed = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=scrubbed({})
+    ).stdout
+
+    assert printed.split() == ["False", "False", "False"]
 
 
 def test_a_source_of_another_package_is_made_by_its_factory(moment: Callable[[], Moment]) -> None:

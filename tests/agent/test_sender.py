@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.answers import Outcome, back_off, read_answer, refusal_pause
+from agent.delivery.answers import Disposition, back_off, read_answer, refusal_pause
 from metering.core.contract import Report
 from tests.agent.process import wait_for
 from tests.agent.rig import EVERY, Rig
@@ -89,7 +89,7 @@ def test_superseded_by_a_revision_that_was_never_built_is_a_fork(
     service.canned = [service.answer(200, answer)]
     rig.talk()
     assert before != rig.instance.journal.state_id
-    assert "journal_forked" in rig.instance.journal.look()[3]
+    assert "journal_forked" in rig.instance.journal.snapshot()[3]
 
 
 def test_a_conflict_is_a_fork(rig: Rig, service: Service) -> None:
@@ -117,7 +117,7 @@ def test_a_report_refused_for_good_is_quarantined_and_shown(
     details = [{"field": "gauges.x.max", "message": "too great"}]
     service.canned = [service.error(status, code, details=details)]
     rig.talk()
-    waiting = rig.instance.journal.look()[2]
+    waiting = rig.instance.journal.snapshot()[2]
     assert (0, 1) == (waiting.reports, waiting.quarantined)
     assert code in waiting.problems[0][1]
     assert "gauges.x.max" in waiting.problems[0][1]
@@ -365,7 +365,7 @@ def test_an_answer_may_say_more_than_this_agent_knows() -> None:
         "new": 1,
     }
     answer = read_answer(202, {}, json.dumps(said).encode(), NOON)
-    assert (Outcome.DELIVERED, 3, NOON) == (answer.outcome, answer.revision, answer.server_time)
+    assert (Disposition.DELIVERED, 3, NOON) == (answer.disposition, answer.revision, answer.server_time)
 
 
 def test_back_off_runs_from_one_second_to_five_minutes() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.collectors.mosquitto.settings import MosquittoSettings
+from agent.collectors.postgres.settings import PostgresSettings
 from agent.settings import Settings, SettingsError, load
 from metering.core.contract import ID_PATTERN
 
@@ -37,23 +39,21 @@ def test_an_empty_variable_counts_as_absent() -> None:
 
 def test_a_source_is_enabled_by_its_settings() -> None:
     settings = load({"MQTT_HOST": "broker", "POSTGRES_DSN": "postgresql://db"})
-    assert settings.mosquitto is not None
-    assert settings.postgres is not None
-    assert ("broker", 1883, False) == (
-        settings.mosquitto.host,
-        settings.mosquitto.port,
-        settings.mosquitto.tls,
-    )
-    assert 5 == settings.postgres.statement_timeout_seconds
-    assert load({}).mosquitto is None
+    mosquitto = settings.section(MosquittoSettings)
+    postgres = settings.section(PostgresSettings)
+    assert mosquitto is not None
+    assert postgres is not None
+    assert ("broker", 1883, False) == (mosquitto.host, mosquitto.port, mosquitto.tls)
+    assert 5 == postgres.statement_timeout_seconds
+    assert load({}).section(MosquittoSettings) is None
 
 
 def test_an_authority_switches_tls_and_its_port_on(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.write_text("", encoding="ascii")
-    settings = load({"MQTT_HOST": "broker", "MQTT_CA_FILE": str(authority)})
-    assert settings.mosquitto is not None
-    assert (True, 8883) == (settings.mosquitto.tls, settings.mosquitto.port)
+    mosquitto = load({"MQTT_HOST": "broker", "MQTT_CA_FILE": str(authority)}).section(MosquittoSettings)
+    assert mosquitto is not None
+    assert (True, 8883) == (mosquitto.tls, mosquitto.port)
 
 
 def test_every_error_is_named_at_once() -> None:
@@ -137,12 +137,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         'customer_id = "from_file"\npoll_seconds = 20\n[mosquitto]\nhost = "broker"\n', encoding="utf-8"
     )
     settings = load({"AGENT_CONFIG": str(file), "CUSTOMER_ID": "from_env", "MQTT_USERNAME": "agent"})
-    assert settings.mosquitto is not None
+    mosquitto = settings.section(MosquittoSettings)
+    assert mosquitto is not None
     assert ("from_env", 20, "broker", "agent") == (
         settings.customer_id,
         settings.poll_seconds,
-        settings.mosquitto.host,
-        settings.mosquitto.username,
+        mosquitto.host,
+        mosquitto.username,
     )
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.collectors.mosquitto import MosquittoCollector
-from agent.observation import Identity, Observation
+from agent.collectors.mosquitto.collector import MosquittoCollector
+from agent.engine.observation import Observation, SourceIdentity
+from agent.engine.own import without_own
 from local.measuring.level_log import Bounds, LevelLog
 from local.measuring.mqtt_wire import Counts
 from local.measuring.platform_tables import create_tables
@@ -75,13 +76,13 @@ def test_the_agent_counts_the_clients_and_the_probe(
     def read_both() -> bool:
         nonlocal reading, seen
         reading, seen = probe.read(), collector.collect()
-        return Identity(uptime_seconds=reading.uptime_seconds) == seen.identity
+        return SourceIdentity(uptime_seconds=reading.uptime_seconds) == seen.identity
 
     reading, seen = None, None
     until(read_both)
 
     expected = as_metrics(traffic.counts + reading.own)
-    assert expected == {series.metric: value for series, value in seen.counters.items()}
+    assert expected == {series.metric: value for series, value in without_own(seen).items()}
 
 
 def test_broker_less_probe_less_relay_is_the_clients(

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from agent.hour import Reporter
-from agent.journal import Journal, Seen
-from agent.journal_file import JournalFile
-from agent.journal_rows import Frozen
-from agent.meter import Verdict
-from agent.observation import Identity, Moment, Observation, Series
-from agent.tally import Failure
+from agent.engine.hour import Reporter
+from agent.engine.meter import Continuity
+from agent.engine.observation import Moment, Observation, Series, SourceIdentity
+from agent.engine.reading import Failure, SourceReading
+from agent.journal.file import JournalFile
+from agent.journal.journal import Journal
+from agent.journal.rows import Frozen
 from metering.core.contract import Report
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -78,11 +78,11 @@ class Counters:
         self.life += 1
         self.totals = dict.fromkeys(self.totals, 0)
 
-    def identity(self) -> Identity:
+    def identity(self) -> SourceIdentity:
         assert self.born is not None
         if self.tells_start:
-            return Identity(exact=f"life-{self.life}", started=self.born)
-        return Identity(uptime_seconds=int((self.machine.true - self.born).total_seconds()))
+            return SourceIdentity(exact=f"life-{self.life}", started=self.born)
+        return SourceIdentity(uptime_seconds=int((self.machine.true - self.born).total_seconds()))
 
     def observe(self, gauges: Mapping[str, int] | None = None) -> Observation:
         return Observation(self.machine.moment(), self.identity(), dict(self.totals), dict(gauges or {}))
@@ -125,15 +125,15 @@ class Instance:
 
     def learn_the_time(self) -> None:
         now = self.machine.moment()
-        self.journal.heard(self.machine.true.replace(microsecond=0), now, now)
+        self.journal.synchronize(self.machine.true.replace(microsecond=0), now, now)
 
     def look(
         self, *observations: Observation, name: str = "http", failures: Iterable[Failure] = ()
-    ) -> dict[str, Verdict]:
+    ) -> dict[str, Continuity]:
         return self.journal.tick(
             self.machine.moment(),
             self.machine.wall(),
-            [Seen(name, observation, self.valid_for) for observation in observations],
+            [SourceReading(name, observation, self.valid_for) for observation in observations],
             failures,
         )
 

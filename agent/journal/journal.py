@@ -2,44 +2,33 @@
 
 One observation, its accumulation and the end of an hour are one transaction; building a report takes the
 hour's next revision and freezes its bytes in one transaction. Time comes in from outside. Several threads may
-call; each call is whole. Source: design page "agent", section "Journal".
+call; each call is whole. Source: docs/agent-design.md#the-journal.
 """
 
-import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
-from agent import journal_rows as rows
-from agent.adopt import in_sequence, moved
-from agent.clock import HOUR_MS, Timeline, hour_of, to_ms
-from agent.fork import parted
-from agent.hour import AGENT, Hour, Reporter, report_of
-from agent.journal_file import JournalFile
-from agent.journal_rows import Frozen
-from agent.meter import Verdict
-from agent.observation import Moment, Observation, Series
-from agent.present import Present, begin_run, new_state_id
-from agent.tally import MAX_HOURS_BACK, Failure, Reading, Tally
-from metering.core.contract import field_errors
+from agent.engine.clock import HOUR_MS, Timeline, hour_of, to_ms
+from agent.engine.hour import AGENT, MeasuredHour, Reporter
+from agent.engine.meter import Continuity
+from agent.engine.observation import Moment, Series
+from agent.engine.reading import Failure, SourceReading, TimedReading
+from agent.engine.tally import MAX_HOURS_BACK, Tally
+from agent.journal import rows
+from agent.journal.facts import Facts, begin_run, new_state_id
+from agent.journal.file import JournalFile
+from agent.journal.fork import parted
+from agent.journal.freezing import freeze
+from agent.journal.placing import in_sequence, moved
+from agent.journal.rows import Frozen
 
 SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""
 DISK_FULL = "disk_full"
 CLOCK_SKEW = "clock_skew"
 FORKED = "journal_forked"
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One observation of one source, as the loop hands it in."""
-
-    name: str
-    observation: Observation
-    valid_for_seconds: int
 
 
 class Journal:
@@ -76,27 +65,27 @@ class Journal:
         self._wall_is_truth = wall_is_truth
         self._alarms: set[str] = set()
         with file.transaction() as db:
-            self._present = begin_run(rows.read_present(db), now, to_ms(wall))
+            self._facts = begin_run(rows.read_facts(db), now, to_ms(wall))
             sources = rows.read_sources(db)
             if enabled is not None:
                 sources = {name: state for name, state in sources.items() if name in enabled}
             found = rows.read_hours(db, provisional=self.provisional, sealed=False)
-            start_ms = self._present.now_ms
-            hour = found[-1] if found else Hour(hour_of(start_ms))
-            self._present.carried = hour.to_json()
-            self._tally = Tally(self._present.run, start_ms, hour, sources)
+            start_ms = self._facts.now_ms
+            hour = found[-1] if found else MeasuredHour(hour_of(start_ms))
+            self._facts.carried = hour.to_json()
+            self._tally = Tally(self._facts.run, start_ms, hour, sources)
             rows.write_tally(db, self.state_id, self._tally, provisional=self.provisional)
-            rows.write_present(db, self._present)
+            rows.write_facts(db, self._facts)
 
     @property
     def state_id(self) -> str:
         """The name under which this journal reports, in ``[A-Za-z0-9_-]``, 32 characters."""
-        return self._present.state_id
+        return self._facts.state_id
 
     @property
     def provisional(self) -> bool:
         """Whether hours run by the wall clock and must not be sent yet."""
-        return not self._present.timeline.known
+        return not self._facts.timeline.known
 
     @property
     def full(self) -> bool:
@@ -112,20 +101,20 @@ class Journal:
     def now_ms(self, moment: Moment) -> int:
         """Service time of a moment of this boot, as well as it is known."""
         with self._lock:
-            return self._present.timeline.at(moment)
+            return self._facts.timeline.at(moment)
 
     def tick(
         self,
         now: Moment,
         wall: datetime,
-        seen: Iterable[Seen] = (),
+        readings: Iterable[SourceReading] = (),
         failures: Iterable[Failure] = (),
         left: Mapping[str, Mapping[Series, int]] | None = None,
-    ) -> dict[str, Verdict]:
+    ) -> dict[str, Continuity]:
         """Let time pass and count observations, in one transaction.
 
         ``left`` has, per source that will not be looked at again in this run, all that watching it has caused
-        in its totals. Returns the verdict of every source that was counted. Observations that were counted
+        in its totals. Returns the continuity of every source that was counted. Observations that were counted
         before change nothing.
 
         Raises
@@ -134,29 +123,26 @@ class Journal:
             When it could not be written: no last value moved, the next good tick recovers the amounts.
         """
         with self._lock:
-            tally, timeline = self._tally.copy(), self._present.timeline
+            tally, timeline = self._tally.copy(), self._facts.timeline
             tally.advance(timeline.at(now), self._longest_tick_ms)
             self._remark(tally, wall)
-            verdicts: dict[str, Verdict] = {}
-            for one in seen:
-                verdict = tally.take(self._reading(one, now, wall))
-                if verdict is not None:
-                    verdicts[one.name] = verdict
+            continuities: dict[str, Continuity] = {}
+            for reading in readings:
+                continuity = tally.take(self._timed(reading, now, wall))
+                if continuity is not None:
+                    continuities[reading.name] = continuity
             for failure in failures:
                 tally.fail(failure)
             for name, own in (left or {}).items():
                 tally.leave(name, own)
             self._keep(tally)
-            return verdicts
+            return continuities
 
-    def _reading(self, seen: Seen, now: Moment, wall: datetime) -> Reading:
-        at = seen.observation.at
-        return Reading(
-            name=seen.name,
-            observation=seen.observation,
-            at_ms=min(self._present.timeline.at(at), self._present.timeline.at(now)),
-            wall=wall - timedelta(microseconds=(now.boot_ns - at.boot_ns) // 1000),
-            valid_for_ms=seen.valid_for_seconds * 1000,
+    def _timed(self, reading: SourceReading, now: Moment, wall: datetime) -> TimedReading:
+        at, timeline = reading.observation.at, self._facts.timeline
+        return reading.timed(
+            min(timeline.at(at), timeline.at(now)),
+            wall - timedelta(microseconds=(now.boot_ns - at.boot_ns) // 1000),
             known=self._wall_is_truth or not self.provisional,
         )
 
@@ -177,15 +163,15 @@ class Journal:
 
     def _keep(self, tally: Tally) -> None:
         """Write the tally; only then does it become the journal's."""
-        present = replace(self._present, now_ms=tally.now_ms)
+        facts = replace(self._facts, now_ms=tally.now_ms)
         with self._file.transaction() as db:
-            rows.write_tally(db, present.state_id, tally, provisional=self.provisional)
-            rows.write_present(db, present)
+            rows.write_tally(db, facts.state_id, tally, provisional=self.provisional)
+            rows.write_facts(db, facts)
         self._file.full = False
         self._file.restore_ballast()
-        self._tally, self._present = tally, present
+        self._tally, self._facts = tally, facts
 
-    def heard(self, server_time: datetime, asked: Moment, answered: Moment) -> None:
+    def synchronize(self, server_time: datetime, asked: Moment, answered: Moment) -> None:
         """Take over the service's time from an answer of its own; provisional hours find their places.
 
         Raises
@@ -194,15 +180,15 @@ class Journal:
             When the moved hours could not be written; the next answer tries again.
         """
         with self._lock:
-            before = self._present.timeline
-            after = before.heard(server_time, asked, answered)
+            before = self._facts.timeline
+            after = before.synchronized(server_time, asked, answered)
             if before.known:
-                self._present.timeline = after
+                self._facts.timeline = after
             else:
-                self._adopt(after, after.at(answered) - before.at(answered))
+                self._place_hours(after, after.at(answered) - before.at(answered))
 
-    def _adopt(self, timeline: Timeline, offset_ms: int) -> None:
-        tally, since_ms = self._tally.copy(), self._present.provisional_since_ms or 0
+    def _place_hours(self, timeline: Timeline, offset_ms: int) -> None:
+        tally, since_ms = self._tally.copy(), self._facts.provisional_since_ms or 0
         tally.shift(offset_ms, since_ms)
         with self._file.transaction() as db:
             known = rows.read_hours(db, provisional=False, sealed=False)
@@ -212,17 +198,17 @@ class Journal:
             open_ms = hour_of(tally.now_ms)
             earliest_ms = max(earliest_ms, open_ms - MAX_HOURS_BACK * HOUR_MS)
 
-            def place(hour: Hour) -> Hour:
+            def place(hour: MeasuredHour) -> MeasuredHour:
                 return moved(hour, offset_ms, since_ms, earliest_ms, open_ms)
 
             sequence = in_sequence([*known, *map(place, guessed)], open_ms, tally.sources)
-            run_from_ms = self._present.run_from_ms
+            run_from_ms = self._facts.run_from_ms
             run_from_ms += offset_ms if run_from_ms >= since_ms else 0
-            carried = [*known, place(Hour.from_json(self._present.carried))]
+            carried = [*known, place(MeasuredHour.from_json(self._facts.carried))]
             carried = [hour for hour in carried if hour.start_ms == hour_of(run_from_ms)]
             *tally.closed, tally.hour = sequence
-            present = replace(
-                self._present,
+            facts = replace(
+                self._facts,
                 timeline=timeline,
                 now_ms=tally.now_ms,
                 provisional_since_ms=None,
@@ -230,9 +216,9 @@ class Journal:
                 carried=in_sequence(carried, hour_of(run_from_ms), ())[-1].to_json(),
             )
             rows.delete_provisional(db)
-            rows.write_tally(db, present.state_id, tally, provisional=False)
-            rows.write_present(db, present)
-        self._tally, self._present = tally, present
+            rows.write_tally(db, facts.state_id, tally, provisional=False)
+            rows.write_facts(db, facts)
+        self._tally, self._facts = tally, facts
 
     def build(self, reporter: Reporter) -> int:
         """Freeze the next revision of the open hour and the final one of each that ended; returns how many.
@@ -247,26 +233,26 @@ class Journal:
                 due = rows.unbuilt_hours(db)
             for state_id, start_ms in due:
                 with self._file.transaction() as db:
-                    _freeze(db, rows.read_unbuilt(db, state_id, start_ms), reporter)
+                    freeze(db, rows.read_unbuilt(db, state_id, start_ms), reporter)
             return len(due)
 
     def next_report(self, now: Moment) -> Frozen | None:
         """The frozen report to send next, or None when nothing is due."""
         with self._lock, self._file.transaction() as db:
-            return rows.next_frozen(db, self._present.timeline.at(now))
+            return rows.next_frozen(db, self._facts.timeline.at(now))
 
     def delivered(self, report: Frozen, now: Moment) -> None:
         """Note that the service holds this revision; a final one ends the hour's stay in the journal."""
         with self._lock:
             tally = self._tally.copy()
-            present = replace(self._present, delivered_ms=self._present.timeline.at(now))
+            facts = replace(self._facts, delivered_ms=self._facts.timeline.at(now))
             with self._file.transaction() as db:
                 confirmed = rows.settle(db, report)
                 if confirmed and tally.hour.start_ms == report.start_ms:
                     tally.hour.confirm_catch_up(confirmed)
-                    rows.write_tally(db, present.state_id, tally, provisional=False)
-                rows.write_present(db, present)
-            self._tally, self._present = tally, present
+                    rows.write_tally(db, facts.state_id, tally, provisional=False)
+                rows.write_facts(db, facts)
+            self._tally, self._facts = tally, facts
 
     def postponed(self, report: Frozen, problem: str, retry_ms: int) -> None:
         """Note a failed attempt and the service time before which the report is not sent again."""
@@ -284,12 +270,12 @@ class Journal:
             newest, content = rows.newest_revision(db, report)
         return revision < newest or (revision == newest and digest == content)
 
-    def fork(self, report: Frozen, now: Moment) -> None:
+    def fork(self, report: Frozen) -> None:
         """Part from a twin: the service holds a revision of a report that this journal never built.
 
         Takes a new name, withdraws what was counted while the agent was away, forgets sources not seen since
         it is back, and sends the unanswered hours again under the new name. An hour that goes by a name of
-        its own since an earlier fork (`agent.fork.Parts`) only changes that.
+        its own since an earlier fork (`agent.journal.fork.Parts`) only changes that.
         """
         with self._lock:
             if report.state_id != self.state_id:
@@ -298,14 +284,13 @@ class Journal:
                 return
             state_id = new_state_id()
             tally = self._tally.copy()
-            at_ms = self._present.timeline.at(now)
             # What this run found has left the journal under a name of its own: nothing is carried any more.
-            nothing = Hour(tally.hour.start_ms).to_json()
-            present = replace(self._present, state_id=state_id, forked_ms=at_ms, carried=nothing)
+            nothing = MeasuredHour(tally.hour.start_ms).to_json()
+            facts = replace(self._facts, state_id=state_id, carried=nothing)
             with self._file.transaction() as db:
                 hours = rows.read_hours(db, provisional=False, sealed=True, state_id=self.state_id)
                 parts = parted(
-                    [*hours, tally.hour], Hour.from_json(self._present.carried), present.run_from_ms
+                    [*hours, tally.hour], MeasuredHour.from_json(self._facts.carried), facts.run_from_ms
                 )
                 rows.delete_unanswered(db, self.state_id)
                 if parts.found is not None:
@@ -315,38 +300,21 @@ class Journal:
                 seen = {
                     name: state
                     for name, state in tally.sources.items()
-                    if state.run == present.run and not state.missed
+                    if state.run == facts.run and not state.missed
                 }
                 tally.sources = seen
                 rows.keep_sources(db, seen)
                 rows.write_tally(db, state_id, tally, provisional=False)
-                rows.write_present(db, present)
-            self._tally, self._present = tally, present
+                rows.write_facts(db, facts)
+            self._tally, self._facts = tally, facts
             self._alarms.add(FORKED)
 
-    def look(self) -> tuple[Tally, Present, rows.Waiting, frozenset[str]]:
+    def snapshot(self) -> tuple[Tally, Facts, rows.Backlog, frozenset[str]]:
         """What the health page shows: a copy of the tally, the single facts, what waits, alarms."""
         with self._lock, self._file.transaction() as db:
-            return self._tally.copy(), replace(self._present), rows.waiting(db), frozenset(self._alarms)
+            return self._tally.copy(), replace(self._facts), rows.read_backlog(db), frozenset(self._alarms)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._file.close()
-
-
-def _freeze(db: sqlite3.Connection, unbuilt: rows.Unbuilt, reporter: Reporter) -> None:
-    hour, revision = unbuilt.hour, unbuilt.revision + 1
-    frozen = Frozen(unbuilt.state_id, hour.start_ms, revision, unbuilt.sealed, body=b"")
-    gap_ms = hour.pending_catch_up_from_ms()
-    held_from_ms = None if gap_ms is None else hour_of(gap_ms)
-    try:
-        report = report_of(hour, reporter, unbuilt.state_id, revision, final=unbuilt.sealed)
-    except ValidationError as error:
-        # An hour that no report can carry must not keep the others from being built; it is kept and shown.
-        problem = "; ".join(f"{row.field}: {row.message}" for row in field_errors(error))
-        rows.write_frozen(db, frozen, "", held_from_ms, hour.pending_catch_up())
-        rows.quarantine(db, frozen, f"cannot be reported: {problem}"[:500])
-        return
-    frozen = replace(frozen, body=report.canonical_json())
-    rows.write_frozen(db, frozen, report.digest(), held_from_ms, hour.pending_catch_up())

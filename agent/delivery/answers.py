@@ -1,7 +1,8 @@
 """What an answer of the billing service means for the report that was sent: the contract's table.
 
 Pure. Answers are read leniently (a newer service may say more), but only the contract's JSON counts as
-an answer of our own: a captive portal's friendly 200 delivers nothing. Source: design page "contract".
+an answer of our own: a captive portal's friendly 200 delivers nothing. Source:
+docs/contract.md#answers-to-a-report.
 """
 
 import json
@@ -21,7 +22,7 @@ SHORTEST_INTERVAL = 60
 _FIRST_REFUSAL = timedelta(seconds=15)
 
 
-class Outcome(Enum):
+class Disposition(Enum):
     """What to do with the report."""
 
     DELIVERED = "delivered"
@@ -36,11 +37,11 @@ class Outcome(Enum):
 
 
 _OWN = {
-    (202, "accepted"): Outcome.DELIVERED,
-    (200, "duplicate"): Outcome.DELIVERED,
-    (200, "superseded"): Outcome.HOLDS_OTHER,
-    (409, "conflict"): Outcome.FORK,
-    (422, "window_in_future"): Outcome.TOO_EARLY,
+    (202, "accepted"): Disposition.DELIVERED,
+    (200, "duplicate"): Disposition.DELIVERED,
+    (200, "superseded"): Disposition.HOLDS_OTHER,
+    (409, "conflict"): Disposition.FORK,
+    (422, "window_in_future"): Disposition.TOO_EARLY,
 }
 _FIRST_ERROR = 400
 _NO_ENTRY = frozenset({401, 403})
@@ -56,7 +57,7 @@ class Answer:
     our own, ``retry_after`` a span the other side asked for, ``problem`` a line for people.
     """
 
-    outcome: Outcome
+    disposition: Disposition
     problem: str = ""
     revision: int = 0
     digest: str = ""
@@ -68,11 +69,11 @@ class Answer:
 def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall: datetime) -> Answer:
     """Understand the answer to a report; ``wall`` is the wall clock at its arrival (UTC)."""
     said = _object(body)
-    outcome, problem = _outcome(status, said)
+    disposition, problem = _disposition(status, said)
     interval = said.get("report_every_seconds")
     revision, digest = said.get("revision"), said.get("digest")
     return Answer(
-        outcome=outcome,
+        disposition=disposition,
         problem=problem,
         revision=revision if isinstance(revision, int) else 0,
         digest=digest if isinstance(digest, str) else "",
@@ -82,15 +83,15 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall: date
     )
 
 
-def _outcome(status: int, said: dict[str, Any]) -> tuple[Outcome, str]:
+def _disposition(status: int, said: dict[str, Any]) -> tuple[Disposition, str]:
     code, text = _error(said)
     problem = f"{status} {text}".strip()
-    outcome = _OWN.get((status, str(said.get("status") or code)))
-    if outcome is not None:
-        return outcome, "" if status < _FIRST_ERROR else problem
+    disposition = _OWN.get((status, str(said.get("status") or code)))
+    if disposition is not None:
+        return disposition, "" if status < _FIRST_ERROR else problem
     if status == _TOO_LARGE or (status == _UNPROCESSABLE and code is not None):
-        return Outcome.QUARANTINE, problem
-    return (Outcome.REFUSED if status in _NO_ENTRY else Outcome.FAILED), problem
+        return Disposition.QUARANTINE, problem
+    return (Disposition.REFUSED if status in _NO_ENTRY else Disposition.FAILED), problem
 
 
 def _error(said: dict[str, Any]) -> tuple[str | None, str]:

@@ -1,4 +1,4 @@
-"""The totals that a mosquitto tells under ``$SYS``, less what watching them adds to them.
+"""The totals that a mosquitto tells under ``$SYS``, and what watching them adds to them.
 
 Measured on mosquitto 2.0.11 with a client that counts its own stream (tests/agent/test_mosquitto.py):
 
@@ -13,16 +13,17 @@ Measured on mosquitto 2.0.11 with a client that counts its own stream (tests/age
 - ``bytes/…`` count whole packets of any kind, below TLS; ``publish/messages/sent`` counts every QoS and
   retained messages, ``publish/messages/received`` misses QoS 2 and retained ones before 2.0.15.
 
-A retained value was taken before this connection's subscription and holds nothing of it.
+A retained value was taken before this connection's subscription and holds nothing of it. Source:
+docs/agent-design.md#mosquitto.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.collectors.mqtt_packets import publish_size
-from agent.meter import TOLERANCE_MS
-from agent.observation import Identity, Moment, Observation, Series
+from agent.collectors.mosquitto.packets import publish_size
+from agent.engine.meter import TOLERANCE_MS
+from agent.engine.observation import Moment, Observation, Series, SourceIdentity
 
 PREFIX = "$SYS/broker/"
 UPTIME = "uptime"
@@ -36,7 +37,7 @@ _NS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnTraffic:
     """What a watcher itself caused in a broker's totals; each field is named after the broker's view."""
 
     bytes_sent: int = 0
@@ -44,8 +45,8 @@ class Own:
     payload_bytes_sent: int = 0
     messages_sent: int = 0
 
-    def __add__(self, other: "Own") -> "Own":
-        return Own(
+    def __add__(self, other: "OwnTraffic") -> "OwnTraffic":
+        return OwnTraffic(
             self.bytes_sent + other.bytes_sent,
             self.bytes_received + other.bytes_received,
             self.payload_bytes_sent + other.payload_bytes_sent,
@@ -56,7 +57,7 @@ class Own:
 @dataclass(frozen=True, slots=True)
 class _Total:
     value: int
-    own: Own
+    own: OwnTraffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +91,25 @@ class UnreadableTopicError(ValueError):
 class BrokerTotals:
     """One broker's totals as one watcher's stream tells them; pure: told of every packet, in order.
 
-    What is handed over is total minus own, cumulative over the broker's life as the totals are: own bytes of
-    earlier connections are kept until the uptime shows another life of the broker. Where the difference
-    would fall (an own message that the broker had queued but not yet counted) the last one is held until the
-    total catches up.
+    What a total holds of the watcher's own is cumulative over the broker's life as the total is: own bytes of
+    earlier connections are kept until the uptime shows another life of the broker. The engine takes them off.
     """
 
     def __init__(self) -> None:
-        self._earlier = Own()
-        self._own = Own()
+        self._earlier = OwnTraffic()
+        self._own = OwnTraffic()
         self._totals: dict[str, _Total] = {}
         self._connected: int | None = None
         self._version: tuple[int, ...] | None = None
         self._last: _Life | None = None
         self._now: _Life | None = None
-        self._handed: dict[str, int] = {}
         self._uptime: int | None = None
         self._pace = 0
 
     def begin(self) -> None:
         """A new connection: nothing received on an older one counts as known."""
         self._earlier += self._own
-        self._own = Own()
+        self._own = OwnTraffic()
         self._totals.clear()
         self._connected = None
         self._version = None
@@ -120,7 +118,7 @@ class BrokerTotals:
 
     def exchanged(self, sent: int, answered: int) -> None:
         """The watcher sent a packet of ``sent`` bytes and now has its answer of ``answered`` bytes."""
-        self._own += Own(bytes_sent=answered, bytes_received=sent)
+        self._own += OwnTraffic(bytes_sent=answered, bytes_received=sent)
 
     def message(self, topic: str, payload: bytes, *, retained: bool, at: Moment) -> None:
         """A message of the subscription, in stream order; ``at`` is its arrival.
@@ -128,7 +126,7 @@ class BrokerTotals:
         Raises `UnreadableTopicError`; the message's own bytes are counted all the same.
         """
         before = self._own
-        self._own += Own(
+        self._own += OwnTraffic(
             bytes_sent=publish_size(topic, len(payload)),
             payload_bytes_sent=len(payload),
             messages_sent=1,
@@ -142,7 +140,7 @@ class BrokerTotals:
         elif name == CONNECTED:
             self._connected = _whole(topic, payload)
         elif name in METRICS:
-            self._totals[name] = _Total(_whole(topic, payload), Own() if retained else before)
+            self._totals[name] = _Total(_whole(topic, payload), OwnTraffic() if retained else before)
 
     @property
     def live(self) -> Moment | None:
@@ -160,12 +158,16 @@ class BrokerTotals:
             return None
         return Observation(
             at=self._now.at,
-            identity=Identity(uptime_seconds=self._now.seconds),
-            counters={Series(METRICS[name]): self._hand_over(name) for name in self._totals},
+            identity=SourceIdentity(uptime_seconds=self._now.seconds),
+            counters={Series(METRICS[name]): total.value for name, total in self._totals.items()},
             # The watcher is one of the clients.
             gauges={} if self._connected is None else {"mqtt_connections": max(0, self._connected - 1)},
             flags=frozenset({"lower_bound"}) if self._misses_messages() else frozenset(),
             own=self.own(),
+            held={
+                Series(METRICS[name]): _part(name, self._earlier + total.own)
+                for name, total in self._totals.items()
+            },
         )
 
     def own(self) -> Mapping[Series, int]:
@@ -183,15 +185,8 @@ class BrokerTotals:
 
     def _lives(self, now: _Life) -> None:
         if self._now is None and self._last is not None and not _same_life(self._last, now):
-            self._earlier = Own()
-            self._handed.clear()
+            self._earlier = OwnTraffic()
         self._now = now
-
-    def _hand_over(self, name: str) -> int:
-        total = self._totals[name]
-        less = total.value - _part(name, total.own + self._earlier)
-        self._handed[name] = max(less, self._handed.get(name, 0))
-        return self._handed[name]
 
     def _misses_messages(self) -> bool:
         # A broker that hides its version may be an old one.
@@ -200,7 +195,7 @@ class BrokerTotals:
         )
 
 
-def _part(name: str, own: Own) -> int:
+def _part(name: str, own: OwnTraffic) -> int:
     """What of a watcher's own a total counts."""
     match name:
         case "bytes/sent":

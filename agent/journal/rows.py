@@ -1,6 +1,6 @@
 """What the journal's tables hold, row by row: reading and writing without any rule.
 
-Every function works inside the caller's transaction. Source: design page "agent", section "Journal".
+Every function works inside the caller's transaction. Source: docs/agent-design.md#the-journal.
 """
 
 import json
@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.clock import Timeline
-from agent.hour import Hour
-from agent.observation import Moment
-from agent.present import Present
-from agent.tally import SourceState, Tally
+from agent.engine.clock import Timeline
+from agent.engine.hour import MeasuredHour
+from agent.engine.observation import Moment
+from agent.engine.source_state import SourceState
+from agent.engine.tally import Tally
+from agent.journal.facts import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,13 @@ class Unbuilt:
     """An hour of which another revision can be built, with the number of the last one (0 for none)."""
 
     state_id: str
-    hour: Hour
+    hour: MeasuredHour
     sealed: bool
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Backlog:
     """How much has no answer yet: frozen reports, those that the service refused for good, unbuilt hours.
 
     ``oldest_ms`` is the start of the oldest hour without an answer; ``problems`` are the texts of failed
@@ -54,20 +55,22 @@ class Waiting:
     problems: tuple[tuple[int, str], ...]
 
 
-def read_present(db: sqlite3.Connection) -> Present | None:
+def read_facts(db: sqlite3.Connection) -> Facts | None:
     """The journal's single facts, or None in a new journal."""
     row = db.execute("SELECT value FROM meta WHERE key='present'").fetchone()
     if row is None:
         return None
     fields: dict[str, Any] = json.loads(row[0])
+    # Journals of older agents have the time of their last fork, which nobody asks for.
+    fields.pop("forked_ms", None)
     timeline = fields["timeline"]
     fields["timeline"] = Timeline(Moment(**timeline["anchor"]), timeline["anchor_ms"], timeline["known"])
-    return Present(**fields)
+    return Facts(**fields)
 
 
-def write_present(db: sqlite3.Connection, present: Present) -> None:
+def write_facts(db: sqlite3.Connection, facts: Facts) -> None:
     """Keep the journal's single facts."""
-    text = json.dumps(asdict(present), separators=(",", ":"))
+    text = json.dumps(asdict(facts), separators=(",", ":"))
     db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('present', ?)", (text,))
 
 
@@ -91,7 +94,9 @@ def keep_sources(db: sqlite3.Connection, names: Iterable[str]) -> None:
     db.execute("DELETE FROM sources WHERE name NOT IN (SELECT value FROM json_each(?))", (wanted,))
 
 
-def write_hour(db: sqlite3.Connection, state_id: str, hour: Hour, *, provisional: bool, sealed: bool) -> None:
+def write_hour(
+    db: sqlite3.Connection, state_id: str, hour: MeasuredHour, *, provisional: bool, sealed: bool
+) -> None:
     """Keep an hour's amounts; what was built of it stays as it is."""
     db.execute(
         "INSERT INTO hours (state_id, start_ms, provisional, sealed, content) VALUES (?, ?, ?, ?, ?) "
@@ -110,7 +115,7 @@ def write_tally(db: sqlite3.Connection, state_id: str, tally: Tally, *, provisio
 
 def read_hours(
     db: sqlite3.Connection, *, provisional: bool, sealed: bool | None = None, state_id: str | None = None
-) -> list[Hour]:
+) -> list[MeasuredHour]:
     """Hours that wait for their answer, oldest first; quarantined ones are left out."""
     wanted = (False, True) if sealed is None else (sealed, sealed)
     rows = db.execute(
@@ -118,7 +123,7 @@ def read_hours(
         "AND state_id=coalesce(?, state_id) ORDER BY start_ms",
         (provisional, *wanted, state_id),
     )
-    return [Hour.from_json(content) for (content,) in rows]
+    return [MeasuredHour.from_json(content) for (content,) in rows]
 
 
 def unbuilt_hours(db: sqlite3.Connection) -> list[tuple[str, int]]:
@@ -135,7 +140,7 @@ def read_unbuilt(db: sqlite3.Connection, state_id: str, start_ms: int) -> Unbuil
         "SELECT content, sealed, revision FROM hours WHERE state_id=? AND start_ms=? AND provisional=0",
         (state_id, start_ms),
     ).fetchone()
-    return Unbuilt(state_id, Hour.from_json(content), bool(sealed), revision)
+    return Unbuilt(state_id, MeasuredHour.from_json(content), bool(sealed), revision)
 
 
 def write_frozen(
@@ -233,7 +238,7 @@ def rename_hour(db: sqlite3.Connection, report: Frozen, state_id: str) -> None:
     )
 
 
-def waiting(db: sqlite3.Connection) -> Waiting:
+def read_backlog(db: sqlite3.Connection) -> Backlog:
     """How much has no answer yet."""
     reports, refused = db.execute(
         "SELECT count(*) FILTER (WHERE quarantined=0), count(*) FILTER (WHERE quarantined=1) FROM reports"
@@ -242,7 +247,7 @@ def waiting(db: sqlite3.Connection) -> Waiting:
     problems = db.execute(
         "SELECT start_ms, problem FROM reports WHERE problem<>'' ORDER BY start_ms LIMIT 5"
     ).fetchall()
-    return Waiting(reports, refused, hours, oldest_ms, tuple(problems))
+    return Backlog(reports, refused, hours, oldest_ms, tuple(problems))
 
 
 def delete_provisional(db: sqlite3.Connection) -> None:

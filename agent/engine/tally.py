@@ -1,107 +1,25 @@
 """What the journal holds of the present: the open hour and each source's last values.
 
 Pure: `advance` lets time pass, `take` counts one observation, `fail` notes that a source could not be read.
-The journal works on a copy and keeps it only when the transaction was committed. Source: design page "agent",
-sections "Counting rules" and "Journal".
+The journal works on a copy and keeps it only when the transaction was committed. Source:
+docs/agent-design.md#counting-rules and docs/agent-design.md#the-journal.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
 
-from agent import levels
-from agent.clock import HOUR_MS, hour_of
-from agent.hour import AGENT, AGENT_DOWN, Hour, SourceHour
-from agent.levels import Level
-from agent.meter import Verdict, check_values, count, elapsed_between, is_later, judge, lifetime_ms
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.engine import levels
+from agent.engine.clock import HOUR_MS, hour_of
+from agent.engine.hour import AGENT, AGENT_DOWN, MeasuredHour, SourceHour
+from agent.engine.levels import HeldLevel
+from agent.engine.meter import Continuity, check_values, count, elapsed_between, is_later, judge, lifetime_ms
+from agent.engine.observation import Series, SourceError
+from agent.engine.own import without_own
+from agent.engine.reading import Failure, TimedReading
+from agent.engine.source_state import SourceState
 
 MAX_HOURS_BACK = 400 * 24
 """Empty hours are not made up beyond the reports' retention: the service would refuse them."""
-
-_PER_SERIES = ("values", "own", "former")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """What the engine remembers of one source between two observations.
-
-    ``told_at`` is when it last told who it is (an observation of levels alone need not), with its service
-    time; ``covered_until_ms`` is how far it counts as covered; ``run`` is the agent's start that made the
-    last observation: a later one has a gap to catch up. ``own`` is what that run's watching had caused in
-    the source's totals by then, ``former`` what earlier runs had, in the same life of the source.
-    """
-
-    at: Moment
-    at_ms: int
-    told_at: Moment
-    told_at_ms: int
-    covered_until_ms: int
-    valid_for_ms: int
-    run: int
-    healthy: bool = True
-    missed: bool = False
-    identity: Identity | None = None
-    values: dict[Series, int] = field(default_factory=dict)
-    levels: dict[str, Level] = field(default_factory=dict)
-    own: dict[Series, int] = field(default_factory=dict)
-    former: dict[Series, int] = field(default_factory=dict)
-
-    def to_json(self) -> str:
-        """The state as the journal keeps it."""
-        fields = asdict(replace(self, values={}, own={}, former={}, identity=None))
-        for name in _PER_SERIES:
-            fields[name] = [[s.metric, s.part, value] for s, value in getattr(self, name).items()]
-        if self.identity is not None:
-            started = self.identity.started
-            fields["identity"] = [
-                self.identity.exact,
-                None if started is None else started.isoformat(),
-                self.identity.uptime_seconds,
-            ]
-        return json.dumps(fields, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The state as the journal kept it."""
-        fields: dict[str, Any] = json.loads(text)
-        fields["at"], fields["told_at"] = Moment(**fields["at"]), Moment(**fields["told_at"])
-        for name in _PER_SERIES:
-            fields[name] = {Series(metric, part): value for metric, part, value in fields[name]}
-        fields["levels"] = {metric: Level(**level) for metric, level in fields["levels"].items()}
-        if fields["identity"] is not None:
-            exact, started, uptime = fields["identity"]
-            fields["identity"] = Identity(
-                exact, None if started is None else datetime.fromisoformat(started), uptime
-            )
-        return cls(**fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One observation with its place in time.
-
-    ``at_ms`` is its service time, ``wall`` what the machine's wall clock showed then; ``known`` says whether
-    service time is more than a guess.
-    """
-
-    name: str
-    observation: Observation
-    at_ms: int
-    wall: datetime
-    valid_for_ms: int
-    known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A source that could not be read: the report's status and the reason."""
-
-    name: str
-    status: str
-    detail: str
 
 
 @dataclass(slots=True)
@@ -110,26 +28,29 @@ class Tally:
 
     ``closed`` collects the hours that ended since the tally was made; ``ticked`` is whether this run of the
     agent has let time pass before: what lies before its first tick, the agent was down. ``back_ms`` is when
-    it was last found to be back: what was observed earlier does not end a source's gap.
+    it was last found to be back: what was observed earlier does not end a source's gap. ``others`` has, per
+    source that this run observed, its totals without what watching caused in them (`without_own`).
     """
 
     run: int
     now_ms: int
-    hour: Hour
+    hour: MeasuredHour
     sources: dict[str, SourceState] = field(default_factory=dict)
-    closed: list[Hour] = field(default_factory=list)
+    closed: list[MeasuredHour] = field(default_factory=list)
     ticked: bool = False
     back_ms: int = 0
+    others: dict[str, Mapping[Series, int]] = field(default_factory=dict)
 
     def copy(self) -> "Tally":
         """A tally that can be changed without changing this one; without the closed hours."""
         return Tally(
             self.run,
             self.now_ms,
-            Hour.from_json(self.hour.to_json()),
+            self.hour.copy(),
             dict(self.sources),
             ticked=self.ticked,
             back_ms=self.back_ms,
+            others=dict(self.others),
         )
 
     def advance(self, to_ms: int, longest_tick_ms: int) -> None:
@@ -169,10 +90,10 @@ class Tally:
             held = dict(state.levels)
             for metric, level in state.levels.items():
                 span = (self.hour.start_ms, to_ms)
-                before = self.hour.areas.get(metric)
-                held[metric], area = levels.integrate(level, before, span, state.valid_for_ms)
-                if area is not None:
-                    self.hour.areas[metric] = area
+                before = self.hour.gauges.get(metric)
+                held[metric], gauge = levels.integrate(level, before, span, state.valid_for_ms)
+                if gauge is not None:
+                    self.hour.gauges[metric] = gauge
             covered_ms = state.covered_until_ms
             if state.healthy:
                 covered_ms = max(covered_ms, min(to_ms, state.at_ms + state.valid_for_ms))
@@ -183,11 +104,11 @@ class Tally:
         ended = self.hour
         for name, state in self.sources.items():
             held = dict(state.levels)
-            for metric in held.keys() & ended.areas.keys():
-                held[metric], ended.areas[metric] = levels.seal(held[metric], ended.areas[metric])
+            for metric in held.keys() & ended.gauges.keys():
+                held[metric], ended.gauges[metric] = levels.seal(held[metric], ended.gauges[metric])
             self.sources[name] = replace(state, levels=held)
         self.closed.append(ended)
-        self.hour = Hour(start_ms)
+        self.hour = MeasuredHour(start_ms)
         for name in sorted({AGENT, *self.sources}):
             before = ended.sources.get(name)
             if present and before is not None:
@@ -203,24 +124,26 @@ class Tally:
         if state is not None:
             self.sources[failure.name] = replace(state, healthy=False)
 
-    def take(self, reading: Reading) -> Verdict | None:
+    def take(self, reading: TimedReading) -> Continuity | None:
         """Count one observation into the open hour; None when it was counted before.
 
         A source that cannot be counted from (`check_values`), or whose identity can only be judged when the
-        time is known, is noted as failed and loses nothing. Returns the verdict for logs and alarms.
+        time is known, is noted as failed and loses nothing. Returns the continuity for logs and alarms.
         """
         observation, state = reading.observation, self.sources.get(reading.name)
         if state is not None and not is_later(observation.at, state.at):
             return None
         try:
             check_values(observation)
-            verdict = self._judge(reading, state)
+            continuity = self._judge(reading, state)
         except SourceError as error:
             self.fail(Failure(reading.name, error.status, str(error)))
-            return Verdict.UNDECIDED
-        former = self._former(state, verdict)
-        observation = replace(observation, counters=_less(observation.counters, former))
-        counted = count(verdict, state.values if state else {}, observation)
+            return Continuity.UNDECIDED
+        former = self._former(state, continuity)
+        known = self.others.get(reading.name, {}) if continuity is Continuity.SAME else {}
+        others = without_own(observation, former, known)
+        counted = count(continuity, state.values if state else {}, replace(observation, counters=others))
+        self.others[reading.name] = {**known, **others}
         entry = self.hour.source(reading.name)
         entry.status, entry.detail = "ok", None
         entry.flags |= counted.flags
@@ -228,7 +151,7 @@ class Tally:
             self.hour.counters[metric] = self.hour.counters.get(metric, 0) + amount
         if state is not None and state.missed:
             _note_catch_up(entry, counted.amounts, state.at_ms)
-        covered_ms = self._cover(reading, state, verdict)
+        covered_ms = self._cover(reading, state, continuity)
         silent = observation.identity is None and state is not None
         self.sources[reading.name] = SourceState(
             at=observation.at,
@@ -245,7 +168,7 @@ class Tally:
             own=dict(observation.own),
             former=former,
         )
-        return verdict
+        return continuity
 
     def leave(self, name: str, own: Mapping[Series, int]) -> None:
         """Note all that this run's watching has caused in a source's totals, now that it has ended.
@@ -254,16 +177,16 @@ class Tally:
         """
         state = self.sources.get(name)
         if state is not None:
-            former = self._former(state, Verdict.SAME)
+            former = self._former(state, Continuity.SAME)
             self.sources[name] = replace(state, run=self.run, own=dict(own), former=former)
 
-    def _former(self, state: SourceState | None, verdict: Verdict) -> dict[Series, int]:
+    def _former(self, state: SourceState | None, continuity: Continuity) -> dict[Series, int]:
         """What watchers of earlier runs caused in the totals of the source's present life.
 
-        The run that watches now takes off its own. One that ended in order told all it had caused (`leave`);
-        what a killed one caused after its last observation nobody can know.
+        What the run that watches now caused comes with its observations. One that ended in order told all it
+        had caused (`leave`); what a killed one caused after its last observation nobody can know.
         """
-        if state is None or verdict is not Verdict.SAME:
+        if state is None or continuity is not Continuity.SAME:
             return {}
         if state.run == self.run:
             return state.former
@@ -272,27 +195,27 @@ class Tally:
             for series in state.former.keys() | state.own.keys()
         }
 
-    def _judge(self, reading: Reading, state: SourceState | None) -> Verdict:
+    def _judge(self, reading: TimedReading, state: SourceState | None) -> Continuity:
         now = reading.observation.identity
         if state is None or (now is not None and state.identity is None and not state.values):
-            return Verdict.FIRST
+            return Continuity.FIRST
         if now is None or state.identity is None:
-            return Verdict.SAME
+            return Continuity.SAME
         span_ms = reading.at_ms - state.told_at_ms
         elapsed = elapsed_between(state.told_at, reading.observation.at, span_ms, known=reading.known)
-        verdict = judge(state.identity, now, elapsed, reading.wall)
-        if verdict is Verdict.UNDECIDED:
+        continuity = judge(state.identity, now, elapsed, reading.wall)
+        if continuity is Continuity.UNDECIDED:
             raise SourceError("time_unknown", "counted as soon as the service has told the time")
-        return verdict
+        return continuity
 
-    def _cover(self, reading: Reading, state: SourceState | None, verdict: Verdict) -> int:
+    def _cover(self, reading: TimedReading, state: SourceState | None, continuity: Continuity) -> int:
         """Note what the observation covers; returns up to where the source is covered now."""
         name, at_ms = reading.name, reading.at_ms
         identity = reading.observation.identity
-        if state is None or verdict in {Verdict.FIRST, Verdict.SOMEONE_ELSE}:
+        if state is None or continuity in {Continuity.FIRST, Continuity.SOMEONE_ELSE}:
             return max(at_ms, state.covered_until_ms if state else at_ms)
         until_ms = state.covered_until_ms
-        if verdict is Verdict.RESTARTED and identity is not None:
+        if continuity is Continuity.RESTARTED and identity is not None:
             # What the former life counted after it was last seen is lost: that span was not covered.
             born_ms = at_ms - (lifetime_ms(identity, reading.wall) or 0)
             self.hour.uncover(name, state.at_ms, min(until_ms, born_ms))
@@ -302,11 +225,11 @@ class Tally:
             self.hour.cover(name, until_ms, at_ms)
         return max(until_ms, at_ms)
 
-    def _read_levels(self, reading: Reading, state: SourceState | None) -> dict[str, Level]:
+    def _read_levels(self, reading: TimedReading, state: SourceState | None) -> dict[str, HeldLevel]:
         held = dict(state.levels) if state else {}
         for metric, value in reading.observation.gauges.items():
             held[metric] = levels.read(held.get(metric), value, reading.at_ms)
-            self.hour.areas[metric] = levels.show(self.hour.areas.get(metric), value)
+            self.hour.gauges[metric] = levels.show(self.hour.gauges.get(metric), value)
         return held
 
     def shift(self, offset_ms: int, since_ms: int) -> None:
@@ -328,11 +251,7 @@ class Tally:
             )
 
 
-def _less(counters: Mapping[Series, int], former: Mapping[Series, int]) -> dict[Series, int]:
-    return {series: max(0, value - former.get(series, 0)) for series, value in counters.items()}
-
-
-def _note_catch_up(entry: SourceHour, amounts: Any, gap_from_ms: int) -> None:
+def _note_catch_up(entry: SourceHour, amounts: Mapping[str, int], gap_from_ms: int) -> None:
     for metric, amount in amounts.items():
         if amount:
             entry.catch_up[metric] = entry.catch_up.get(metric, 0) + amount

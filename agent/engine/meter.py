@@ -1,8 +1,8 @@
 """The counting rules: cumulative values of a source become amounts.
 
-Pure: no clock, no file, no network. Source: design page "agent", section "Counting rules"; the numbers in
-`count` are that section's. Promise kept here: what a source counted is taken once, and where it cannot be
-told whether it was, nothing is taken and a flag says so.
+Pure: no clock, no file, no network. The numbers of the rules in `count` are those of the page. Promise kept
+here: what a source counted is taken once, and where it cannot be told whether it was, nothing is taken and a
+flag says so. Source: docs/agent-design.md#counting-rules and docs/agent-design.md#whose-values-these-are.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from agent.observation import Identity, Moment, Observation, Series, SourceError
+from agent.engine.observation import Moment, Observation, Series, SourceError, SourceIdentity
 from metering.core.metrics import COUNTERS, GAUGES
 
 TOLERANCE_MS = 5_000
@@ -24,7 +24,7 @@ _METRIC = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TOKEN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-class Verdict(Enum):
+class Continuity(Enum):
     """Whose values these are, compared with the last observation."""
 
     FIRST = "first"
@@ -57,31 +57,31 @@ def elapsed_between(earlier: Moment, later: Moment, service_ms: int, *, known: b
 
 
 def is_later(later: Moment, earlier: Moment) -> bool:
-    """Whether an observation is a new one; of another boot it always is (collectors keep nothing)."""
+    """Whether an observation is a new one; of another boot it always is (collectors do not outlive it)."""
     return later.boot_id != earlier.boot_id or later.boot_ns > earlier.boot_ns
 
 
-def judge(last: Identity, now: Identity, elapsed: Elapsed, wall: datetime) -> Verdict:
+def judge(last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed, wall: datetime) -> Continuity:
     """Decide whether the same source speaks, the same one after a restart, or another.
 
     ``wall`` is the machine's wall clock at the new observation: a source's start time was told by a wall
     clock, so it is compared with one. The strongest sign that both identities carry decides.
     """
     if _is_same(last, now, elapsed):
-        return Verdict.SAME
+        return Continuity.SAME
     began_since = _began_since(now, elapsed, wall)
     if elapsed.certain:
-        return Verdict.RESTARTED if began_since else Verdict.SOMEONE_ELSE
+        return Continuity.RESTARTED if began_since else Continuity.SOMEONE_ELSE
     # An uptime that fell is a restart whatever the time is. Any other guess could bill a lifetime twice.
     fell = (
         now.uptime_seconds is not None
         and last.uptime_seconds is not None
         and now.uptime_seconds * 1000 + TOLERANCE_MS < last.uptime_seconds * 1000
     )
-    return Verdict.RESTARTED if fell and began_since else Verdict.UNDECIDED
+    return Continuity.RESTARTED if fell and began_since else Continuity.UNDECIDED
 
 
-def _is_same(last: Identity, now: Identity, elapsed: Elapsed) -> bool:
+def _is_same(last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed) -> bool:
     if last.exact is not None and now.exact is not None:
         return last.exact == now.exact
     if last.started is not None and now.started is not None:
@@ -92,12 +92,12 @@ def _is_same(last: Identity, now: Identity, elapsed: Elapsed) -> bool:
     return False
 
 
-def _began_since(now: Identity, elapsed: Elapsed, wall: datetime) -> bool:
+def _began_since(now: SourceIdentity, elapsed: Elapsed, wall: datetime) -> bool:
     age_ms = lifetime_ms(now, wall)
     return age_ms is not None and age_ms <= elapsed.whole_ms + TOLERANCE_MS
 
 
-def lifetime_ms(identity: Identity, wall: datetime) -> int | None:
+def lifetime_ms(identity: SourceIdentity, wall: datetime) -> int | None:
     """How long the source has lived at the observation, or None where it tells neither start nor uptime."""
     if identity.started is not None:
         return max(0, (wall - identity.started) // timedelta(milliseconds=1))
@@ -115,27 +115,27 @@ class Counted:
     flags: frozenset[str]
 
 
-def count(verdict: Verdict, last: Mapping[Series, int], observation: Observation) -> Counted:
+def count(continuity: Continuity, last: Mapping[Series, int], observation: Observation) -> Counted:
     """Apply the six rules to every series of one observation.
 
     Parameters
     ----------
-    verdict
+    continuity
         Of `judge`, or FIRST where this journal never saw the source (rule 1); not UNDECIDED.
     last
         The last values per series; empty for FIRST.
     observation
         Checked by `check_values`.
     """
-    if verdict is Verdict.UNDECIDED:
+    if continuity is Continuity.UNDECIDED:
         raise ValueError("an undecided observation must not be counted")
     flags = set(observation.flags)
     amounts = dict.fromkeys((series.metric for series in observation.counters), 0)
-    if verdict in {Verdict.FIRST, Verdict.SOMEONE_ELSE}:
-        if verdict is Verdict.SOMEONE_ELSE:
+    if continuity in {Continuity.FIRST, Continuity.SOMEONE_ELSE}:
+        if continuity is Continuity.SOMEONE_ELSE:
             flags.add(SOURCE_IDENTITY)
         return Counted(amounts, dict(observation.counters), frozenset(flags))
-    restarted = verdict is Verdict.RESTARTED
+    restarted = continuity is Continuity.RESTARTED
     values = dict.fromkeys(last, 0) if restarted else dict(last)
     for series, current in observation.counters.items():
         # A restart put every series to 0, those not seen before as well: all they show came since.

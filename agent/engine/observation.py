@@ -1,7 +1,8 @@
 """What a collector hands to the engine: raw values, and what tells whose values they are.
 
-Collectors never compute amounts and never keep counts; the engine (`agent.meter`) does. Source: design page
-"agent", sections "Layout" and "Counting rules".
+Collectors never compute amounts; the engine does (`agent.engine.meter`). What they keep is what reading
+takes: a connection, what was told on it, what their own watching caused. Source:
+docs/agent-design.md#collectors.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class SourceIdentity:
     """Who a source says it is; at least one of the three must be there.
 
     ``exact`` is an id that changes with every process or container; ``started`` a start time that the source
@@ -57,19 +58,21 @@ class Observation:
     for this source ("lower_bound", ...). ``identity`` may be absent only where there are no counters.
 
     ``own`` is everything this process's watching has caused in each total of the source's present life, be it
-    in the total yet or not. A collector takes off what the totals hold of it; what a former process caused,
-    the engine takes off, since it alone remembers. A process that ends in order tells the rest of it with
-    `Collector.close`; what a killed one caused after its last observation nobody can know.
+    in the total yet or not; ``held`` is what of it these totals hold. Both are empty for a source that does
+    not count those who watch it. The engine takes them off (`agent.engine.own`), a collector never does. A
+    process that ends in order tells all of its own with `Collector.close`; what a killed one caused after
+    its last observation nobody can know.
     """
 
     at: Moment
-    identity: Identity | None
+    identity: SourceIdentity | None
     counters: Mapping[Series, int] = field(default_factory=dict)
     gauges: Mapping[str, int] = field(default_factory=dict)
     absent_is_zero: frozenset[str] = frozenset()
     wide32: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()
     own: Mapping[Series, int] = field(default_factory=dict)
+    held: Mapping[Series, int] = field(default_factory=dict)
 
 
 SHORTEST_VALIDITY_SECONDS = 45

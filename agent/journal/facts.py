@@ -1,18 +1,18 @@
 """The journal's single facts, and how a new run of the agent takes up the time.
 
-Pure. Source: design page "agent", section "Journal", paragraph "Time".
+Pure. Source: docs/agent-design.md#the-journal and docs/agent-design.md#time.
 """
 
 import secrets
 from dataclasses import dataclass, replace
 
-from agent.clock import HOUR_MS, Timeline
-from agent.observation import Moment
-from agent.tally import MAX_HOURS_BACK
+from agent.engine.clock import HOUR_MS, Timeline
+from agent.engine.observation import Moment
+from agent.engine.tally import MAX_HOURS_BACK
 
 
 @dataclass(slots=True)
-class Present:
+class Facts:
     """Who the journal is, and how it tells the time.
 
     ``carried`` is the open hour as this run of the agent found it (JSON), ``run_from_ms`` when the run began;
@@ -27,7 +27,6 @@ class Present:
     carried: str = ""
     provisional_since_ms: int | None = None
     delivered_ms: int | None = None
-    forked_ms: int | None = None
 
 
 def new_state_id() -> str:
@@ -35,7 +34,7 @@ def new_state_id() -> str:
     return secrets.token_hex(16)
 
 
-def begin_run(before: Present | None, now: Moment, wall_ms: int) -> Present:
+def begin_run(before: Facts | None, now: Moment, wall_ms: int) -> Facts:
     """The facts with which a run begins; ``before`` is None in a new journal.
 
     In the boot of the last run the time is as well known as it was then, since the clock that nobody sets has
@@ -43,7 +42,7 @@ def begin_run(before: Present | None, now: Moment, wall_ms: int) -> Present:
     """
     if before is None:
         timeline = Timeline(now, wall_ms, known=False)
-        return Present(new_state_id(), 1, wall_ms, timeline, wall_ms, provisional_since_ms=wall_ms)
+        return Facts(new_state_id(), 1, wall_ms, timeline, wall_ms, provisional_since_ms=wall_ms)
     run = before.run + 1
     if before.timeline.anchor.boot_id == now.boot_id:
         return replace(before, run=run, run_from_ms=max(before.now_ms, before.timeline.at(now)))

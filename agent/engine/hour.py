@@ -1,15 +1,15 @@
 """One UTC hour as this journal has measured it, and its way into a report.
 
-Pure. The amounts of an hour only ever grow, but for a fork (`without_catch_up`, `minus`). Source: design
-pages "agent" (section "Journal") and "contract" (section "The report").
+Pure. The amounts of an hour only ever grow, but for a fork (`without_catch_up`, `minus`). Source:
+docs/agent-design.md#the-journal and docs/contract.md#the-report.
 """
 
 import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from agent.clock import HOUR_MS, from_ms
-from agent.levels import Area
+from agent.engine.clock import HOUR_MS, from_ms
+from agent.engine.levels import GaugeHour
 from metering.core.contract import HOUR_SECONDS, Gauge, Report, Source
 
 AGENT = "agent"
@@ -34,9 +34,13 @@ class SourceHour:
     catch_up_from_ms: int | None = None
     catch_up: dict[str, int] = field(default_factory=dict)
 
+    def copy(self) -> "SourceHour":
+        """An entry that can be changed without changing this one."""
+        return replace(self, flags=set(self.flags), catch_up=dict(self.catch_up))
+
 
 @dataclass(slots=True)
-class Hour:
+class MeasuredHour:
     """Amounts, levels and sources of one hour; times in milliseconds since 1970.
 
     ``observed_from_ms`` and ``observed_until_ms`` are None in an hour in which the agent was down.
@@ -46,7 +50,7 @@ class Hour:
     observed_from_ms: int | None = None
     observed_until_ms: int | None = None
     counters: dict[str, int] = field(default_factory=dict)
-    areas: dict[str, Area] = field(default_factory=dict)
+    gauges: dict[str, GaugeHour] = field(default_factory=dict)
     sources: dict[str, SourceHour] = field(default_factory=dict)
 
     @property
@@ -98,9 +102,9 @@ class Hour:
                 if rest > 0:
                     pending[metric] = rest
 
-    def without_catch_up(self) -> "Hour":
+    def without_catch_up(self) -> "MeasuredHour":
         """The hour without what a twin of this journal may have reported as well."""
-        hour = Hour.from_json(self.to_json())
+        hour = self.copy()
         for entry in hour.sources.values():
             if not entry.catch_up:
                 continue
@@ -111,18 +115,18 @@ class Hour:
             entry.flags.add(CATCH_UP_WITHDRAWN)
         return hour
 
-    def minus(self, earlier: "Hour", from_ms: int | None) -> "Hour":
+    def minus(self, earlier: "MeasuredHour", from_ms: int | None) -> "MeasuredHour":
         """The part of the hour that came after ``earlier``, an older state of it; seen from then on."""
-        hour = Hour.from_json(self.to_json())
+        hour = self.copy()
         hour.observed_from_ms = from_ms
         for metric, amount in earlier.counters.items():
             hour.counters[metric] -= amount
-        for metric, area in earlier.areas.items():
-            whole = hour.areas[metric]
-            hour.areas[metric] = replace(
+        for metric, gauge in earlier.gauges.items():
+            whole = hour.gauges[metric]
+            hour.gauges[metric] = replace(
                 whole,
-                integral=max(0, whole.integral - area.integral),
-                covered_ms=max(0, whole.covered_ms - area.covered_ms),
+                integral=max(0, whole.integral - gauge.integral),
+                covered_ms=max(0, whole.covered_ms - gauge.covered_ms),
             )
         for name, entry in earlier.sources.items():
             rest = hour.source(name)
@@ -134,9 +138,9 @@ class Hour:
             }
         return hour
 
-    def plus(self, other: "Hour") -> "Hour":
+    def plus(self, other: "MeasuredHour") -> "MeasuredHour":
         """Two parts of the same hour added up; a level never covers more than the hour."""
-        hour = Hour.from_json(self.to_json())
+        hour = self.copy()
         spans = [
             (hour.observed_from_ms, hour.observed_until_ms),
             (other.observed_from_ms, other.observed_until_ms),
@@ -145,21 +149,32 @@ class Hour:
         hour.observed_until_ms = max((b for _, b in spans if b is not None), default=None)
         for metric, amount in other.counters.items():
             hour.counters[metric] = hour.counters.get(metric, 0) + amount
-        for metric, area in other.areas.items():
-            hour.areas[metric] = _together(hour.areas[metric], area) if metric in hour.areas else area
+        for metric, gauge in other.gauges.items():
+            hour.gauges[metric] = _together(hour.gauges[metric], gauge) if metric in hour.gauges else gauge
         for name, entry in other.sources.items():
             hour.sources[name] = _one_source(hour.sources[name], entry) if name in hour.sources else entry
         return hour
 
+    def copy(self) -> "MeasuredHour":
+        """An hour that can be changed without changing this one."""
+        return replace(
+            self,
+            counters=dict(self.counters),
+            gauges=dict(self.gauges),
+            sources={name: entry.copy() for name, entry in self.sources.items()},
+        )
+
     def to_json(self) -> str:
-        """The hour as the journal keeps it."""
-        return json.dumps(asdict(self), default=sorted, separators=(",", ":"))
+        """The hour as the journal keeps it; there its gauges are called ``areas``."""
+        fields = asdict(self)
+        fields["areas"] = fields.pop("gauges")
+        return json.dumps(fields, default=sorted, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The hour as the journal kept it."""
         fields: dict[str, Any] = json.loads(text)
-        fields["areas"] = {metric: Area(**area) for metric, area in fields["areas"].items()}
+        fields["gauges"] = {metric: GaugeHour(**gauge) for metric, gauge in fields.pop("areas").items()}
         fields["sources"] = {
             name: SourceHour(**(entry | {"flags": set(entry["flags"])}))
             for name, entry in fields["sources"].items()
@@ -167,12 +182,12 @@ class Hour:
         return cls(**fields)
 
 
-def _together(one: Area, other: Area) -> Area:
+def _together(one: GaugeHour, other: GaugeHour) -> GaugeHour:
     integral, covered_ms = one.integral + other.integral, one.covered_ms + other.covered_ms
     if covered_ms > HOUR_MS:
         # Provisional hours are moved by whole hours, so two may meet in one: keep the mean level, no more.
         integral, covered_ms = integral * HOUR_MS // covered_ms, HOUR_MS
-    return Area(other.last, max(one.greatest, other.greatest), integral, covered_ms)
+    return GaugeHour(other.last, max(one.greatest, other.greatest), integral, covered_ms)
 
 
 def _one_source(one: SourceHour, other: SourceHour) -> SourceHour:
@@ -197,7 +212,7 @@ class Reporter:
     agent_version: str
 
 
-def report_of(hour: Hour, reporter: Reporter, state_id: str, revision: int, *, final: bool) -> Report:
+def report_of(hour: MeasuredHour, reporter: Reporter, state_id: str, revision: int, *, final: bool) -> Report:
     """Build the report of one revision; spans and levels are cut to whole seconds.
 
     Raises
@@ -221,12 +236,12 @@ def report_of(hour: Hour, reporter: Reporter, state_id: str, revision: int, *, f
         counters=dict(sorted(hour.counters.items())),
         gauges={
             metric: Gauge(
-                last=area.last,
-                max=area.greatest,
-                integral=area.integral // 1000,
-                seconds=min(area.covered_ms // 1000, HOUR_SECONDS),
+                last=gauge.last,
+                max=gauge.greatest,
+                integral=gauge.integral // 1000,
+                seconds=min(gauge.covered_ms // 1000, HOUR_SECONDS),
             )
-            for metric, area in sorted(hour.areas.items())
+            for metric, gauge in sorted(hour.gauges.items())
         },
         sources={
             name: _source(entry)

@@ -2,7 +2,7 @@
 
 Service time is the ``server_time`` of the service's last answer plus what passed since then on a clock that
 nobody sets. Inside the agent it is a whole number of milliseconds since 1970-01-01T00:00:00Z (names end in
-``_ms``), because levels are integrated in milliseconds. Source: design page "agent", section "Journal".
+``_ms``), because levels are integrated in milliseconds. Source: docs/agent-design.md#time.
 """
 
 import time
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from agent.observation import Moment
+from agent.engine.observation import Moment
 
 HOUR_MS = 3_600_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,7 +81,7 @@ class Timeline:
             raise ValueError("a moment of another boot has no place on this timeline")
         return self.anchor_ms + (moment.boot_ns - self.anchor.boot_ns) // 1_000_000
 
-    def heard(self, server_time: datetime, asked: Moment, answered: Moment) -> "Timeline":
+    def synchronized(self, server_time: datetime, asked: Moment, answered: Moment) -> "Timeline":
         """The timeline after an answer of the service that was asked and received at two moments.
 
         ``server_time`` is cut to the second and ages on its way, so it vouches for an interval only. A

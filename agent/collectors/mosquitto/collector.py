@@ -1,7 +1,8 @@
 """The MQTT broker: mosquitto's ``$SYS`` totals, read by a client that stays subscribed.
 
-Source: design page "agent", section "Mosquitto". What the topics mean and how the agent's own bytes are taken
-off is in `agent.collectors.broker_totals`.
+It keeps its connection, what was last told on it, and what its own watching caused. What the topics mean, and
+how much of them is the agent's own, is in `agent.collectors.mosquitto.broker_totals`. Source:
+docs/agent-design.md#mosquitto.
 """
 
 import logging
@@ -22,13 +23,13 @@ from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.collectors.broker_totals import (
+from agent.collectors.mosquitto.broker_totals import (
     METRICS,
     TOPICS,
     BrokerTotals,
     UnreadableTopicError,
 )
-from agent.collectors.mqtt_packets import (
+from agent.collectors.mosquitto.packets import (
     CONNACK,
     DISCONNECT,
     PINGREQ,
@@ -39,8 +40,8 @@ from agent.collectors.mqtt_packets import (
     subscribe_size,
     unsubscribe_size,
 )
-from agent.observation import Moment, Observation, Series, SourceError, valid_for
-from agent.settings import MosquittoSettings
+from agent.collectors.mosquitto.settings import MosquittoSettings
+from agent.engine.observation import Moment, Observation, Series, SourceError, valid_for
 
 _LOG = logging.getLogger(__name__)
 _NS = 1_000_000_000
@@ -94,7 +95,7 @@ class MosquittoCollector:
         self._totals = BrokerTotals()
         self._ended: deque[Observation] = deque(maxlen=_ENDED_KEPT)
         self._problem: tuple[str, str] | None = None
-        self._heard_ns = 0
+        self._last_message_ns = 0
         self._subscribed_ns: int | None = None
         self._collected: Moment | None = None
         self._client_id = f"usage-agent-{uuid.uuid4().hex[:8]}"
@@ -160,7 +161,7 @@ class MosquittoCollector:
             raise SourceError(*self._problem)
         awake = self._now().awake_ns
         live = self._totals.live
-        if live is None or awake - self._heard_ns < _ROUND_GAP_SECONDS * _NS:
+        if live is None or awake - self._last_message_ns < _ROUND_GAP_SECONDS * _NS:
             return None
         if awake - live.awake_ns > self.valid_for_seconds * _NS:
             raise SourceError(*self._nothing_yet())
@@ -254,7 +255,7 @@ class MosquittoCollector:
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
         with self._changed:
             at = self._now()
-            self._heard_ns = at.awake_ns
+            self._last_message_ns = at.awake_ns
             try:
                 self._totals.message(message.topic, bytes(message.payload), retained=message.retain, at=at)
             except UnreadableTopicError as error:

@@ -3,14 +3,14 @@
 A cloned machine, or a journal restored from a copy, goes on under the name of the original. When the service
 shows that, this side takes a new name. Reports of one hour under different names add up where their spans
 are disjoint and count once where they overlap, so the hour in which this run began is parted: what it found
-in the journal (the original may have reported it too) and what it measured itself. Pure. Source: design page
-"agent", section "Journal", paragraph "Fork".
+in the journal (the original may have reported it too) and what it measured itself. Pure. Source:
+docs/agent-design.md#fork.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.hour import Hour
+from agent.engine.hour import MeasuredHour
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class Parts:
     under a name of its own.
     """
 
-    own: list[Hour]
-    found: Hour | None
+    own: list[MeasuredHour]
+    found: MeasuredHour | None
 
 
-def parted(hours: Iterable[Hour], carried: Hour, run_from_ms: int) -> Parts:
+def parted(hours: Iterable[MeasuredHour], carried: MeasuredHour, run_from_ms: int) -> Parts:
     """Part unanswered hours; amounts of the agent's absence are withdrawn from all.
 
     Parameters
@@ -37,8 +37,8 @@ def parted(hours: Iterable[Hour], carried: Hour, run_from_ms: int) -> Parts:
     run_from_ms
         When this run of the agent began.
     """
-    own: list[Hour] = []
-    found: Hour | None = None
+    own: list[MeasuredHour] = []
+    found: MeasuredHour | None = None
     for hour in hours:
         shared = hour.start_ms == carried.start_ms and carried.observed_from_ms is not None
         if shared and run_from_ms < hour.end_ms:

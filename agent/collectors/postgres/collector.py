@@ -1,6 +1,7 @@
 """PostgreSQL: the size of the platform's database, an estimate of its rows, and its devices.
 
-Only levels, no totals, so it need not tell who it is. Source: design page "agent", section "PostgreSQL".
+Only levels, no totals, so it need not tell who it is. Source:
+docs/agent-design.md#postgresql.
 """
 
 import logging
@@ -11,15 +12,12 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from agent.observation import Moment, Observation, Series, SourceError, valid_for
-from agent.settings import PostgresSettings
+from agent.collectors.postgres.settings import ACTIVE_QUERY, TOTAL_QUERY, PostgresSettings
+from agent.engine.observation import Moment, Observation, Series, SourceError, valid_for
 
 _SIZE_QUERY = "SELECT pg_database_size(current_database())"
 # The statistics' own estimate, which ANALYZE and pg_stat_reset() move: reported, never billed.
 _ROWS_QUERY = "SELECT coalesce(sum(n_live_tup), 0)::bigint FROM pg_stat_user_tables"
-# is_active is the administrator's switch; is_online falls after 5 minutes of silence.
-_ACTIVE_QUERY = "SELECT count(*) FROM devices WHERE is_active"
-_TOTAL_QUERY = "SELECT count(*) FROM devices"
 
 _CONNECT_SECONDS = 5
 # libpq hands over no error code for a failed connection, only text, which may quote the connection string:
@@ -63,8 +61,8 @@ class PostgresCollector:
         self._queries = {
             "postgres_size_bytes": _SIZE_QUERY,
             "postgres_rows": _ROWS_QUERY,
-            "active_devices": settings.devices_active_query or _ACTIVE_QUERY,
-            "total_devices": settings.devices_total_query or _TOTAL_QUERY,
+            "active_devices": settings.devices_active_query or ACTIVE_QUERY,
+            "total_devices": settings.devices_total_query or TOTAL_QUERY,
         }
         self.metrics = frozenset(self._queries)
         self._connection: psycopg.Connection | None = None

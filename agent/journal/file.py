@@ -1,8 +1,8 @@
 """The journal's file: one SQLite database, opened by one agent at a time, that survives a full disk.
 
 WAL with ``synchronous=FULL``: a committed transaction outlives a power cut. When the disk is full even DELETE
-and a checkpoint fail, so a ballast file lies beside the database, to be freed then. Source: design page
-"agent", section "Journal"; SQLite's documentation of the pragmas used.
+and a checkpoint fail, so a ballast file lies beside the database, to be freed then. Source:
+docs/agent-design.md#the-journal, docs/agent-design.md#disk-full; SQLite's documentation of the pragmas used.
 """
 
 import fcntl

@@ -1,21 +1,38 @@
 """The wire to the billing service: one request, one reply, whatever happens in between.
 
-httpx is imported here alone, and this module only where a billing URL is set: it costs 15 MB. Source: design
-page "agent", sections "Configuration" and "Budget".
+httpx is imported here alone, and this module only where a billing URL is set: it costs 15 MB. Source:
+docs/agent-design.md#configuration and docs/agent-design.md#budget.
 """
 
 import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import httpx
+from pydantic import SecretStr
 
-from agent import __version__
-from agent.settings import Settings
+from agent.version import VERSION
 
 _LONGEST_REPLY = 64 * 1024
+
+
+class Destination(Protocol):
+    """What the agent's settings say of the service: its address, our key, how to get there.
+
+    ``billing_ca_file`` is the PEM file of an authority of its own, ``billing_proxy`` a proxy's address.
+    """
+
+    @property
+    def billing_api_url(self) -> str | None: ...  # noqa: D102  the class says it
+    @property
+    def instance_key(self) -> SecretStr | None: ...  # noqa: D102  the class says it
+    @property
+    def billing_ca_file(self) -> Path | None: ...  # noqa: D102  the class says it
+    @property
+    def billing_proxy(self) -> str | None: ...  # noqa: D102  the class says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +61,7 @@ class Wire:
         self._client = client
 
     @classmethod
-    def to_service(cls, settings: Settings) -> Self:
+    def to_service(cls, settings: Destination) -> Self:
         """The wire that the settings describe: key, proxy and authority.
 
         Raises
@@ -58,7 +75,7 @@ class Wire:
         client = httpx.Client(
             headers={
                 "Authorization": f"Bearer {settings.instance_key.get_secret_value()}",
-                "User-Agent": f"zemfyre-billing-agent/{__version__}",
+                "User-Agent": f"zemfyre-billing-agent/{VERSION}",
             },
             verify=ssl.create_default_context(cafile=authority) if authority else True,
             proxy=settings.billing_proxy,

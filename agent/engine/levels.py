@@ -1,15 +1,15 @@
 """Levels held over time: a gauge's last value is integrated over service time, in whole milliseconds.
 
-Pure. Source: design page "agent", "Counting rules", the paragraph on gauges. Invariants: a span is integrated
-once, never a negative one, and never further than the value is valid; what a sealed hour could not express
-in whole seconds is carried to the next.
+Pure. Invariants: a span is integrated once, never a negative one, and never further than the value is valid;
+what a sealed hour could not express in whole seconds is carried to the next. Source:
+docs/agent-design.md#levels.
 """
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class HeldLevel:
     """A gauge's last value: when it was read, up to where it is integrated, what is carried over.
 
     ``carried_integral`` (value x milliseconds) and ``carried_ms`` are the parts under one second that the
@@ -24,7 +24,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class GaugeHour:
     """A gauge within one hour: last and greatest value, value x milliseconds, milliseconds covered."""
 
     last: int
@@ -33,34 +33,34 @@ class Area:
     covered_ms: int = 0
 
 
-def read(level: Level | None, value: int, at_ms: int) -> Level:
+def read(level: HeldLevel | None, value: int, at_ms: int) -> HeldLevel:
     """The level after a new reading; what is integrated already stays so, whatever the reading's time."""
     if level is None:
-        return Level(value, at_ms, at_ms)
+        return HeldLevel(value, at_ms, at_ms)
     return replace(level, value=value, at_ms=at_ms, until_ms=max(level.until_ms, at_ms))
 
 
-def show(area: Area | None, value: int) -> Area:
-    """The hour's area after a new reading was seen in it."""
-    if area is None:
-        return Area(value, value)
-    return replace(area, last=value, greatest=max(area.greatest, value))
+def show(gauge: GaugeHour | None, value: int) -> GaugeHour:
+    """The hour's gauge after a new reading was seen in it."""
+    if gauge is None:
+        return GaugeHour(value, value)
+    return replace(gauge, last=value, greatest=max(gauge.greatest, value))
 
 
 def integrate(
-    level: Level, area: Area | None, span: tuple[int, int], valid_for_ms: int
-) -> tuple[Level, Area | None]:
-    """Hold the level over a span, at most for as long as it is valid, and add that to the hour's area.
+    level: HeldLevel, gauge: GaugeHour | None, span: tuple[int, int], valid_for_ms: int
+) -> tuple[HeldLevel, GaugeHour | None]:
+    """Hold the level over a span, at most for as long as it is valid, and add that to the hour's gauge.
 
-    The span must not reach beyond the hour of ``area``; what of it is integrated already is left out. Without
-    anything to add both stay as they are.
+    The span must not reach beyond the hour of ``gauge``; what of it is integrated already is left out.
+    Without anything to add both stay as they are.
     """
     from_ms, to_ms = span
     end_ms = min(to_ms, level.at_ms + valid_for_ms)
     span_ms = end_ms - max(level.until_ms, from_ms)
     if span_ms <= 0:
-        return level, area
-    shown = show(area, level.value)
+        return level, gauge
+    shown = show(gauge, level.value)
     grown = replace(
         shown,
         integral=shown.integral + level.carried_integral + level.value * span_ms,
@@ -69,12 +69,12 @@ def integrate(
     return replace(level, until_ms=end_ms, carried_integral=0, carried_ms=0), grown
 
 
-def seal(level: Level, area: Area) -> tuple[Level, Area]:
-    """Cut the hour's area to whole seconds; the rest goes with the level into the next hour."""
-    rest, rest_ms = area.integral % 1000, area.covered_ms % 1000
+def seal(level: HeldLevel, gauge: GaugeHour) -> tuple[HeldLevel, GaugeHour]:
+    """Cut the hour's gauge to whole seconds; the rest goes with the level into the next hour."""
+    rest, rest_ms = gauge.integral % 1000, gauge.covered_ms % 1000
     carrying = replace(
         level,
         carried_integral=level.carried_integral + rest,
         carried_ms=level.carried_ms + rest_ms,
     )
-    return carrying, replace(area, integral=area.integral - rest, covered_ms=area.covered_ms - rest_ms)
+    return carrying, replace(gauge, integral=gauge.integral - rest, covered_ms=gauge.covered_ms - rest_ms)

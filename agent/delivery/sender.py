@@ -1,7 +1,7 @@
 """The sender: asks who it is, builds reports when they are due, and delivers what waits, one at a time.
 
-What an answer means is `agent.answers`; what becomes of the report is kept in the journal. Source: design
-pages "agent", section "Sending", and "contract".
+What an answer means is `agent.delivery.answers`; what becomes of the report is kept in the journal.
+Source: docs/agent-design.md#sending and docs/contract.md#answers-to-a-report.
 """
 
 import hashlib
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from agent.answers import (
+from agent.delivery.answers import (
     Answer,
-    Outcome,
+    Disposition,
     back_off,
     is_interval,
     read_answer,
     refusal_pause,
     server_time_of,
 )
-from agent.clock import Clock, from_ms
-from agent.hour import Reporter
-from agent.journal import Journal
-from agent.journal_file import JournalFullError
-from agent.journal_rows import Frozen
+from agent.engine.clock import Clock, from_ms
+from agent.engine.hour import Reporter
+from agent.journal.file import JournalFullError
+from agent.journal.journal import Journal
+from agent.journal.rows import Frozen
 from metering.core.contract import HOUR_SECONDS, format_instant
 
 if TYPE_CHECKING:
-    from agent.wire import Reply, Wire
+    from agent.delivery.wire import Reply, Wire
 
 _LOG = logging.getLogger("agent.sender")
 FAREWELL_SECONDS = 10
@@ -43,7 +43,7 @@ _IDLE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Sending:
-    """How sending goes, for the health page: answers by outcome, and what is wrong, if anything is."""
+    """How sending goes, for the health page: answers by disposition, and what is wrong, if anything is."""
 
     answers: Counter[str] = field(default_factory=Counter)
     trouble: str = ""
@@ -141,7 +141,7 @@ class Sender:
         said = reply.json()
         server_time = server_time_of(said)
         answer = read_answer(reply.status, reply.headers, reply.body, self._clock.wall())
-        if answer.outcome is Outcome.REFUSED:
+        if answer.disposition is Disposition.REFUSED:
             self._refuse(answer.problem)
         elif reply.status != 200 or server_time is None:  # noqa: PLR2004  HTTP's own number
             self._fail(reply.trouble or f"whoami: {answer.problem}", answer.retry_after)
@@ -152,7 +152,7 @@ class Sender:
             whose = f"{said.get('customer_id')}/{said.get('instance_id')}"
             self._refuse(f"the key belongs to {whose:.90}; check CUSTOMER_ID, INSTANCE_ID and INSTANCE_KEY")
         else:
-            self._journal.heard(server_time, asked, answered)
+            self._journal.synchronize(server_time, asked, answered)
             self._adopt_interval(said.get("report_every_seconds"))
             self._succeed()
             self.sending.introduced = True
@@ -181,42 +181,42 @@ class Sender:
         answered = self._clock.moment()
         answer = read_answer(reply.status, reply.headers, reply.body, self._clock.wall())
         if answer.server_time is not None:
-            self._journal.heard(answer.server_time, asked, answered)
+            self._journal.synchronize(answer.server_time, asked, answered)
         self._adopt_interval(answer.report_every_seconds)
-        outcome = answer.outcome
-        if outcome is Outcome.HOLDS_OTHER:
+        disposition = answer.disposition
+        if disposition is Disposition.HOLDS_OTHER:
             built = self._journal.built(report, answer.revision, answer.digest)
-            outcome = Outcome.DELIVERED if built else Outcome.FORK
-        self.sending.answers[outcome.value] += 1
-        self._settle(report, outcome, answer, reply)
+            disposition = Disposition.DELIVERED if built else Disposition.FORK
+        self.sending.answers[disposition.value] += 1
+        self._settle(report, disposition, answer, reply)
 
-    def _settle(self, report: Frozen, outcome: Outcome, answer: Answer, reply: "Reply") -> None:
+    def _settle(self, report: Frozen, disposition: Disposition, answer: Answer, reply: "Reply") -> None:
         now = self._clock.moment()
         problem = reply.trouble or answer.problem
-        match outcome:
-            case Outcome.DELIVERED:
+        match disposition:
+            case Disposition.DELIVERED:
                 self._journal.delivered(report, now)
                 self._succeed()
-            case Outcome.FORK:
+            case Disposition.FORK:
                 _LOG.critical(
                     "journal_forked: the service holds revision %d of %s, which this journal never built; "
                     "was this machine cloned or the journal restored? Going on under a new name",
                     answer.revision,
                     format_instant(from_ms(report.start_ms)),
                 )
-                self._journal.fork(report, now)
+                self._journal.fork(report)
                 self._slot = None
                 self._succeed()
-            case Outcome.TOO_EARLY:
+            case Disposition.TOO_EARLY:
                 retry_ms = max(report.start_ms, self._journal.now_ms(now) + _TOO_EARLY_PAUSE_MS)
                 self._journal.postponed(report, problem, retry_ms)
                 _LOG.error("the service finds the hour in the future; the clocks disagree: %s", problem)
                 self._succeed()
-            case Outcome.QUARANTINE:
+            case Disposition.QUARANTINE:
                 self._journal.quarantined(report, problem)
                 _LOG.error("the service refuses the report of %s: %s", from_ms(report.start_ms), problem)
                 self._succeed()
-            case Outcome.REFUSED:
+            case Disposition.REFUSED:
                 self._refuse(problem)
             case _:
                 chance = secrets.randbelow(1000)

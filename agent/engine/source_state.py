@@ -1,0 +1,69 @@
+"""What the engine remembers of one source from one observation to the next. Pure.
+
+Source: docs/agent-design.md#counting-rules and docs/agent-design.md#levels.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+from agent.engine.levels import HeldLevel
+from agent.engine.observation import Moment, Series, SourceIdentity
+
+_PER_SERIES = ("values", "own", "former")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What the engine remembers of one source between two observations.
+
+    ``told_at`` is when it last told who it is (an observation of levels alone need not), with its service
+    time; ``covered_until_ms`` is how far it counts as covered; ``run`` is the agent's start that made the
+    last observation: a later one has a gap to catch up. ``own`` is what that run's watching had caused in
+    the source's totals by then, ``former`` what earlier runs had, in the same life of the source.
+    """
+
+    at: Moment
+    at_ms: int
+    told_at: Moment
+    told_at_ms: int
+    covered_until_ms: int
+    valid_for_ms: int
+    run: int
+    healthy: bool = True
+    missed: bool = False
+    identity: SourceIdentity | None = None
+    values: dict[Series, int] = field(default_factory=dict)
+    levels: dict[str, HeldLevel] = field(default_factory=dict)
+    own: dict[Series, int] = field(default_factory=dict)
+    former: dict[Series, int] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The state as the journal keeps it."""
+        fields = asdict(replace(self, values={}, own={}, former={}, identity=None))
+        for name in _PER_SERIES:
+            fields[name] = [[s.metric, s.part, value] for s, value in getattr(self, name).items()]
+        if self.identity is not None:
+            started = self.identity.started
+            fields["identity"] = [
+                self.identity.exact,
+                None if started is None else started.isoformat(),
+                self.identity.uptime_seconds,
+            ]
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The state as the journal kept it."""
+        fields: dict[str, Any] = json.loads(text)
+        fields["at"], fields["told_at"] = Moment(**fields["at"]), Moment(**fields["told_at"])
+        for name in _PER_SERIES:
+            fields[name] = {Series(metric, part): value for metric, part, value in fields[name]}
+        fields["levels"] = {metric: HeldLevel(**level) for metric, level in fields["levels"].items()}
+        if fields["identity"] is not None:
+            exact, started, uptime = fields["identity"]
+            fields["identity"] = SourceIdentity(
+                exact, None if started is None else datetime.fromisoformat(started), uptime
+            )
+        return cls(**fields)
