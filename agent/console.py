@@ -16,7 +16,7 @@ from agent.journal.file import open_read_only
 from agent.poller import poll
 from agent.settings import Settings
 from agent.sources import enabled_collectors
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 
 PATIENCE_SECONDS = 30
 """A broker tells its uptime at its own pace, every 10 s by default."""

@@ -19,7 +19,7 @@ from agent.delivery.sender import Sending
 from agent.engine.clock import from_ms
 from agent.engine.hour import AGENT
 from agent.journal.journal import Journal
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 
 _SHORTEST_PATIENCE_SECONDS = 120
 _PREFIX = "zemfyre_agent"

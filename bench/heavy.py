@@ -17,10 +17,10 @@ from aggregate.recompute import recompute
 from metering.aws.clients import RETRIES, Clients
 from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
-from metering.core.contract import HOUR_SECONDS, Report
+from metering.core.contract import Report
 from metering.core.instances import Instance, secret_digest
+from metering.core.instants import HOUR, HOUR_SECONDS
 from metering.core.metrics import COUNTERS, GAUGES
-from metering.core.periods import HOUR
 from metering.core.rollup import rollup
 from metering.tables.access import TableAccess
 from metering.tables.tables import Tables

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from metering.core.contract import format_instant
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR, format_instant
 
 LATE_ONE_IN = 100
 LOST_ONE_IN = 500

@@ -28,10 +28,11 @@ from metering.aws.clients import RETRIES
 from metering.aws.web import Identity
 from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
-from metering.core.contract import Report, format_instant
+from metering.core.contract import Report
 from metering.core.instances import Instance
+from metering.core.instants import DAY, HOUR, format_instant
 from metering.core.metrics import COUNTERS, GAUGES
-from metering.core.periods import DAY, HOUR, Period
+from metering.core.periods import Period
 from metering.tables.tables import Tables
 from stripe_report.dispatch import due_customers
 from testing.tables import create_tables

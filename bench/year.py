@@ -24,8 +24,8 @@ from metering.aws.web import Identity
 from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.billable import quantity
 from metering.core.instances import Instance
+from metering.core.instants import DAY, HOUR
 from metering.core.late_usage import LateItem, late_usage
-from metering.core.periods import DAY, HOUR
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import SENT
 from metering.tables.shards import shard_of

@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import Catalog
-from metering.core.contract import OLDEST_WINDOW, format_instant
-from metering.core.periods import HOUR, Period, hour_of
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.instants import HOUR, format_instant, hour_of
+from metering.core.periods import Period
 from metering.core.usage import PeriodUsage
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers

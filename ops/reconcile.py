@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from metering.core.accounts import Account
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 

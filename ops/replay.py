@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from metering.core.conservation import Difference, hour_differences
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.core.rollup import rollup
 from metering.tables.hour_pairs import hour_pairs
 from metering.tables.tables import Tables

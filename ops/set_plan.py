@@ -13,7 +13,7 @@ import stripe
 
 from metering.core.accounts import Account, Customer
 from metering.core.catalog import Catalog, Override
-from metering.core.periods import hour_of
+from metering.core.instants import hour_of
 from metering.core.stripe_names import OUR_ID, our_id
 from metering.tables.tables import Tables
 from ops.customers import replace_profile

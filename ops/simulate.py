@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from metering.core.accounts import Account, BillingPeriod
 from metering.core.catalog import Catalog, Override
-from metering.core.periods import hour_of
+from metering.core.instants import hour_of
 from metering.core.usage import PeriodUsage
 from metering.tables.hours import Hours
 

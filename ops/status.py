@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
-from metering.core.contract import format_instant
-from metering.core.periods import DAY, HOUR, day_hours, hour_of
+from metering.core.instants import DAY, HOUR, format_instant, hour_of
+from metering.core.periods import day_hours
 from metering.tables.ledger import Ledger
 from metering.tables.shards import SHARDS
 from ops.deployment import Deployment

@@ -11,7 +11,8 @@ import stripe
 
 from metering.core.accounts import Customer
 from metering.core.catalog import Catalog
-from metering.core.periods import Period, hour_of
+from metering.core.instants import hour_of
+from metering.core.periods import Period
 from metering.core.stripe_names import LARGEST_PAGE, OUR_ID, our_id
 from ops.errors import OperatorError, WrongInputError
 from ops.stripe_account import DAYS_UNTIL_DUE

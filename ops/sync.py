@@ -12,7 +12,7 @@ import stripe
 
 from metering.core.accounts import Customer
 from metering.core.catalog import Catalog
-from metering.core.periods import hour_of
+from metering.core.instants import hour_of
 from metering.core.stripe_names import LARGEST_PAGE, our_id
 from ops.stripe_objects import MissingObjects, catalog_prices, missing, own_prices
 

@@ -4,7 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metering.core.contract import Report, format_instant
+from metering.core.contract import Report
+from metering.core.instants import format_instant
 
 HOUR = datetime(2026, 11, 22, 13, tzinfo=UTC)
 

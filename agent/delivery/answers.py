@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
-from metering.core.contract import HOUR_SECONDS, parse_instant
+from metering.core.instants import HOUR_SECONDS, parse_instant
 
 LONGEST_PAUSE = timedelta(minutes=5)
 LONGEST_RETRY_AFTER = timedelta(hours=1)

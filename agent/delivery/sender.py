@@ -27,7 +27,7 @@ from agent.engine.hour import Reporter
 from agent.journal.file import JournalFullError
 from agent.journal.journal import Journal
 from agent.journal.rows import Frozen
-from metering.core.contract import HOUR_SECONDS, format_instant
+from metering.core.instants import HOUR_SECONDS, format_instant
 
 if TYPE_CHECKING:
     from agent.delivery.wire import Reply, Wire

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from agent.engine.clock import HOUR_MS, from_ms
 from agent.engine.levels import GaugeHour
-from metering.core.contract import HOUR_SECONDS, Gauge, Report, Source
+from metering.core.contract import Gauge, Report, Source
+from metering.core.instants import HOUR_SECONDS
 
 AGENT = "agent"
 """The name under which the agent itself stands among a report's sources."""

@@ -24,7 +24,7 @@ from metering.core.alerts import (
     usage_alerts,
 )
 from metering.core.catalog import Catalog
-from metering.core.periods import HOUR, hour_of
+from metering.core.instants import HOUR, hour_of
 from metering.core.usage import PeriodUsage
 from metering.tables.tables import Tables
 

@@ -33,7 +33,7 @@ from metering.aws.observability import count, logger
 from metering.aws.queues import Queue
 from metering.aws.settings import Settings
 from metering.core.catalog import Catalog, builtin_catalog
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from metering.tables.tables import Tables
 
 

@@ -17,7 +17,7 @@ from metering.core.conservation import (
     invoice_differences,
     ledger_differences,
 )
-from metering.core.periods import HOUR, hour_of
+from metering.core.instants import HOUR, hour_of
 from metering.core.rollup import rollup
 from metering.core.usage import PeriodUsage
 from metering.tables.hour_pairs import HourPair, hour_pairs

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from aggregate.messages import Recompute
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.tables.markers import Markers
 from metering.tables.shards import SHARDS
 

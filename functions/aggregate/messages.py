@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from metering.aws.messages import Message, read_message
-from metering.core.contract import FullHour, Id, format_instant
+from metering.core.contract import Id
+from metering.core.instants import FullHour, format_instant
 from metering.tables.shards import SHARDS
 
 type Sweep = Literal["hourly", "daily"]

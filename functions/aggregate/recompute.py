@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from metering.aws.observability import count, logger
 from metering.core.catalog import Catalog
-from metering.core.periods import DAY, HOUR, day_of
+from metering.core.instants import DAY, HOUR, day_of
 from metering.core.rollup import Hour, rollup
 from metering.tables.customers import Customers
 from metering.tables.tables import Tables

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from aggregate.messages import Conserve, Sweep, SweepAlerts, SweepShard
-from metering.core.periods import hour_of
+from metering.core.instants import hour_of
 from metering.tables.customers import Customers
 from metering.tables.shards import SHARDS
 

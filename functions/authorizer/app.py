@@ -7,7 +7,7 @@ from typing import Any
 from authorizer.credentials import bearer_of, identify_key, identify_token, is_key
 from metering.aws.clients import Clients
 from metering.aws.observability import logger
-from metering.aws.secrets import Secret
+from metering.aws.secret import Secret
 from metering.aws.settings import Settings
 from metering.aws.web import Identity
 from metering.tables.instances import Instances

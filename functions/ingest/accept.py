@@ -16,8 +16,8 @@ from metering.core.contract import (
     FieldError,
     Report,
     field_errors,
-    format_instant,
 )
+from metering.core.instants import format_instant
 from metering.tables.reports import Outcome, Stored
 from metering.tables.tables import Tables
 

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from metering.aws.clients import Clients
 from metering.aws.observability import count, logger
 from metering.aws.queues import Queue
-from metering.aws.secrets import Secret
+from metering.aws.secret import Secret
 from metering.aws.settings import Settings
 from metering.core.catalog import Catalog, builtin_catalog
 from metering.tables.tables import Tables

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from metering.aws.messages import Message, read_message
-from metering.core.contract import FullHour, Id, Instant
+from metering.core.contract import Id
+from metering.core.instants import FullHour, Instant
 
 
 class _OfCustomer(Message):

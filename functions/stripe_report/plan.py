@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from metering.core.accounts import PeriodState
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.core.rollup import Hour
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import PENDING, SENT, Day, Entry

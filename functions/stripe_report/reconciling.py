@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from metering.core.accounts import Account, BillingPeriod
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.core.reconcile import HourValues, Verdict, is_sent_again, verdict
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from stripe_report.desk import Desk

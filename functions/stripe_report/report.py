@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Self
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
-from metering.core.periods import HOUR, day_hours
+from metering.core.instants import HOUR
+from metering.core.periods import day_hours
 from metering.core.rollup import Hour
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import PENDING, SENT, Entry

@@ -14,7 +14,7 @@ import stripe
 
 from metering.aws.observability import count, logger
 from metering.core.accounts import Account, BillingPeriod, PeriodState
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from metering.tables.closings import Closing
 from metering.tables.ledger import VersionConflictError
 from stripe_report.closing import ClosingStep, close_period

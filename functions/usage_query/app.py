@@ -21,7 +21,7 @@ from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import CurrentPeriod
 from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.contract import Pace, WhoAmI, canonical_json
-from metering.core.periods import hour_of
+from metering.core.instants import hour_of
 from metering.tables.tables import Tables
 from usage_query.alerts import alerts_of
 from usage_query.current_period import Standing, current_period, instance_states

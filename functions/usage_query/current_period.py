@@ -22,7 +22,8 @@ from metering.core.catalog import Meter, Price
 from metering.core.contract import Report
 from metering.core.exact import EXACT
 from metering.core.forecast import Forecast, last_value
-from metering.core.periods import SECOND, Period, hour_of
+from metering.core.instants import SECOND, hour_of
+from metering.core.periods import Period
 from metering.core.rating import BASE_FEE, Line
 from metering.core.usage import PeriodUsage
 from usage_query.days import daily_breakdown

@@ -8,7 +8,8 @@ from decimal import Decimal
 from metering.core.answers import DayUsage
 from metering.core.catalog import Meter
 from metering.core.forecast import last_value
-from metering.core.periods import Period, day_of
+from metering.core.instants import day_of
+from metering.core.periods import Period
 from metering.core.rollup import Hour
 from metering.core.usage import PeriodUsage
 from usage_query.original import figures

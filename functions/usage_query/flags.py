@@ -6,8 +6,7 @@ from datetime import datetime
 
 from metering.core.answers import Flag
 from metering.core.catalog import Catalog
-from metering.core.contract import HOUR_SECONDS
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR, HOUR_SECONDS
 from metering.core.rollup import OVERLAP, Hour
 from metering.core.usage import PeriodUsage
 

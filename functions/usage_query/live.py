@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from metering.core.accounts import BillingPeriod
 from metering.core.catalog import Catalog
 from metering.core.contract import Report
-from metering.core.periods import HOUR, hour_of
+from metering.core.instants import HOUR, hour_of
 from metering.core.rollup import rollup
 from metering.core.usage import PeriodUsage
 from metering.tables.reports import Reports

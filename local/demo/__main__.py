@@ -30,7 +30,7 @@ from local.services.program import ServiceError
 from local.stack.access import InvocationFailedError, Stack
 from local.stack.ministack import StackError
 from local.stack.running import STRIPE_API_KEY, running_stack
-from metering.core.contract import parse_instant
+from metering.core.instants import parse_instant
 from metering.core.rating import BASE_FEE
 from metering.tables.tables import Tables
 

@@ -14,7 +14,8 @@ from local.demo.story import Truth
 from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
 from metering.core.contract import Report
-from metering.core.periods import HOUR, Period, day_of
+from metering.core.instants import HOUR, day_of
+from metering.core.periods import Period
 from metering.core.rating import BASE_FEE, quantities
 from metering.core.reconcile import TOLERANCE
 from metering.core.rollup import Hour

@@ -5,7 +5,7 @@ from decimal import Decimal
 from local.demo.waiting import wait_until
 from local.stack.access import Stack
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import day_of
+from metering.core.instants import day_of
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import SENT
 from metering.tables.tables import Tables

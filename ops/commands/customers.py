@@ -8,7 +8,7 @@ import typer
 
 from metering.core.accounts import Account, Customer, Status
 from metering.core.catalog import Catalog, Override, builtin_catalog
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from ops.customers import NewCustomer, add_new, days_to_report, set_status
 from ops.deployment import Deployment
 from ops.errors import WrongInputError

@@ -6,7 +6,7 @@ import typer
 
 from metering.core.accounts import BillingPeriod
 from metering.core.catalog import builtin_catalog
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from metering.core.late_usage import LateUsage
 from ops.deployment import Deployment
 from ops.late_usage import find_late, make_invoice_items, named_days, put_intents

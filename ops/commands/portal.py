@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from ops.deployment import Deployment
 from ops.portal import portal_page
 from ops.terminal.options import AsJson, CustomerId, Stack

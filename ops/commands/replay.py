@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from metering.core.contract import format_instant
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR, format_instant
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 from ops.replay import Replayed, Span, replay

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from metering.core.catalog import builtin_catalog
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from ops.deployment import Deployment
 from ops.set_plan import planned, present_end, set_plan
 from ops.stripe_account import stripe_client

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from metering.core.catalog import CatalogError, builtin_catalog, parse_catalog
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from ops.deployment import Deployment
 from ops.periods import chosen_period
 from ops.simulate import Simulated, Simulation, simulate

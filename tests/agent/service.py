@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from metering.core.contract import LATEST_WINDOW, OLDEST_WINDOW, Report, field_errors, format_instant
+from metering.core.contract import LATEST_WINDOW, OLDEST_WINDOW, Report, field_errors
+from metering.core.instants import format_instant
 from metering.core.rollup import rollup
 
 KEY = "key-1"

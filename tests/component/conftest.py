@@ -16,7 +16,7 @@ from local.services.dynamodb import DynamoDbLocal
 from metering.aws.clients import RETRIES
 from metering.core.accounts import Customer
 from metering.core.instances import Instance, secret_digest
-from metering.core.periods import DAY, HOUR, hour_of
+from metering.core.instants import DAY, HOUR, hour_of
 from testing.tables import Calls, create_table
 from tests.component.service import Service
 

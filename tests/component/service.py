@@ -106,7 +106,7 @@ class Service:
         secrets.create_secret(Name="stripe", SecretString=STRIPE_KEY)
         boto3.client("events").create_event_bus(Name="alerts")
         topic = boto3.client("sns").create_topic(Name="operator")["TopicArn"]
-        fifo = {"FifoQueue": "true"}
+        fifo: Any = {"FifoQueue": "true"}
         given = {f"{name}_table": name for name in TABLES} | {
             "aggregate_queue_url": sqs.create_queue(QueueName="aggregate.fifo", Attributes=fifo)["QueueUrl"],
             "stripe_queue_url": sqs.create_queue(QueueName="stripe.fifo", Attributes=fifo)["QueueUrl"],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aggregate.messages import Recompute
-from metering.core.contract import format_instant
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
+from metering.core.instants import format_instant
 from testing.reports import document
 from testing.tables import Calls
 

@@ -21,7 +21,7 @@ from metering.core.accounts import BillingPeriod, Customer
 from metering.core.alerts import Alert, AlertKind
 from metering.core.catalog import Override, Price, builtin_catalog
 from metering.core.instances import Instance, secret_digest
-from metering.core.periods import DAY, HOUR
+from metering.core.instants import DAY, HOUR
 from metering.core.rollup import Hour
 from metering.tables.tables import Tables
 from testing.reports import report

@@ -12,7 +12,7 @@ import pytest
 from metering.core.accounts import Customer
 from metering.core.alerts import Alert, AlertKind
 from metering.core.instances import Instance
-from metering.core.periods import DAY
+from metering.core.instants import DAY
 from metering.tables.alerts import Alerts, StoredAlert
 from metering.tables.customers import Customers
 from metering.tables.instances import Instances

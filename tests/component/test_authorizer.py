@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from tests.component.service import PORTAL_SECRET
 
 if TYPE_CHECKING:

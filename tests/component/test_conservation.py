@@ -15,9 +15,9 @@ from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
 from metering.core.conservation import Difference, Stage
-from metering.core.contract import format_instant
+from metering.core.instants import DAY, HOUR, format_instant
 from metering.core.late_usage import LateItem
-from metering.core.periods import DAY, HOUR, Period
+from metering.core.periods import Period
 from metering.core.rollup import Hour
 from metering.tables.ledger import Day, Entry
 from metering.tables.tables import Tables

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from metering.core.contract import format_instant
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR, format_instant
 from testing.reports import report
 from testing.tables import items_of
 from tests.unit.test_template import RESOURCES

@@ -12,7 +12,7 @@ from aggregate.dispatch import due_hours
 from aggregate.messages import Recompute, read
 from metering.aws.clients import Clients
 from metering.aws.queues import NotSentError, Queue
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.tables.shards import SHARDS, shard_of
 from testing.reports import HOUR
 

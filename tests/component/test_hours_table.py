@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from metering.core.contract import OLDEST_WINDOW
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.rollup import Coverage, Hour, Level
 from metering.tables.hours import Hours
 from testing.reports import HOUR

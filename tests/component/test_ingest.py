@@ -11,9 +11,9 @@ import pytest
 from ingest.accept import accept, check_window
 from metering.aws.settings import SettingsError
 from metering.aws.web import ApiError, Identity
-from metering.core.contract import MAX_REPORT_BYTES, Report, format_instant
-from metering.core.periods import HOUR as ONE_HOUR
-from metering.core.periods import hour_of
+from metering.core.contract import MAX_REPORT_BYTES, Report
+from metering.core.instants import HOUR as ONE_HOUR
+from metering.core.instants import format_instant, hour_of
 from testing.reports import HOUR, document, gauge
 from testing.tables import Calls
 from tests.component.service import start

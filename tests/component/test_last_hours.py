@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.tables.reports import Reports
 from testing.reports import HOUR, report
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.tables.ledger import PENDING, SENT, Day, Entry, Ledger, VersionConflictError
 from testing.reports import HOUR
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.tables.markers import Markers
 from metering.tables.shards import SHARDS, shard_of
 from testing.reports import HOUR

@@ -11,7 +11,7 @@ import pytest
 from aggregate.recompute import recompute
 from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import Catalog, builtin_catalog, parse_catalog
-from metering.core.periods import HOUR as ONE_HOUR
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.rollup import rollup
 from metering.tables.reports import Reports
 from metering.tables.tables import Tables

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from metering.core.contract import format_instant
-from metering.core.periods import DAY, HOUR
+from metering.core.instants import DAY, HOUR, format_instant
 from metering.core.rollup import Hour
 from ops.__main__ import app
 from ops.deployment import Deployment

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metering.core.contract import OLDEST_WINDOW
+from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.metrics import COUNTERS, GAUGES
-from metering.core.periods import HOUR as ONE_HOUR
 from metering.tables.reports import Outcome, Reports
 from testing.reports import HOUR, gauge, report, source
 from testing.tables import create_table, items_of

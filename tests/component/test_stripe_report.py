@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from metering.core.accounts import Customer
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import DAY, HOUR, hour_of
+from metering.core.instants import DAY, HOUR, hour_of
 from metering.core.rollup import Hour
 from metering.tables.closings import Closing
 from metering.tables.ledger import PENDING, SENT, Entry

@@ -11,7 +11,7 @@ import pytest
 from aggregate.messages import Task, read_task
 from metering.core.accounts import Customer
 from metering.core.instances import Instance, secret_digest
-from metering.core.periods import HOUR, hour_of
+from metering.core.instants import HOUR, hour_of
 from metering.tables.shards import SHARDS, shard_of
 from testing.reports import document, report
 from testing.tables import Calls

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from metering.aws.web import Identity
 from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
-from metering.core.contract import format_instant
-from metering.core.periods import HOUR as ONE_HOUR
-from metering.core.periods import Period, hour_of
+from metering.core.instants import HOUR as ONE_HOUR
+from metering.core.instants import format_instant, hour_of
+from metering.core.periods import Period
 from testing.reports import document, gauge, report, source
 from testing.tables import Calls
 from usage_query.live import MOST_RECOMPUTED, live_usage

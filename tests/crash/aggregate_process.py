@@ -13,7 +13,7 @@ import boto3
 from aggregate.recompute import recompute
 from metering.aws.clients import RETRIES
 from metering.core.catalog import builtin_catalog
-from metering.core.contract import parse_instant
+from metering.core.instants import parse_instant
 from metering.tables.tables import Tables
 
 

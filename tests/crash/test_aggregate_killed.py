@@ -19,8 +19,7 @@ from metering.aws.clients import RETRIES
 from metering.core.accounts import Customer
 from metering.core.basis import Basis
 from metering.core.catalog import Catalog, builtin_catalog
-from metering.core.contract import format_instant
-from metering.core.periods import DAY
+from metering.core.instants import DAY, format_instant
 from metering.tables.tables import Tables
 from testing.dynamodb import Call, FakeDynamoDb
 from testing.reports import HOUR, report

@@ -15,8 +15,8 @@ from local.demo.figures import MeterRow, meter_rows
 from local.demo.settle import settle, tables_of
 from local.stack.access import Stack
 from local.stack.running import STRIPE_API_KEY
-from metering.core.contract import MAX_REPORT_BYTES, format_instant
-from metering.core.periods import hour_of
+from metering.core.contract import MAX_REPORT_BYTES
+from metering.core.instants import format_instant, hour_of
 from metering.tables.tables import Tables
 
 CUSTOMER = "cust_e2e"

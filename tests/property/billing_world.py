@@ -14,7 +14,8 @@ from aggregate.recompute import recompute
 from ingest.accept import accept
 from metering.aws.web import ApiError, Identity
 from metering.core.catalog import Catalog
-from metering.core.contract import Report, format_instant, parse_instant
+from metering.core.contract import Report
+from metering.core.instants import format_instant, parse_instant
 from metering.core.rollup import rollup
 from metering.tables.hours import Hours
 from metering.tables.reports import Reports

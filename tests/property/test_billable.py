@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from metering.core.basis import Basis
 from metering.core.billable import contributions, quantity
 from metering.core.catalog import Meter, Price, Terms
-from metering.core.periods import HOUR, Period
+from metering.core.instants import HOUR
+from metering.core.periods import Period
 from metering.core.rating import invoice_total, rate
 from metering.core.rollup import Hour, Level
 from testing.reports import HOUR as SOME_HOUR

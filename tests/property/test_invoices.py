@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from metering.core.basis import Basis
 from metering.core.billable import all_contributions
 from metering.core.catalog import Catalog, Meter, Override, Plan, Price, Tier
+from metering.core.instants import HOUR
 from metering.core.metrics import COUNTERS, GAUGES
-from metering.core.periods import HOUR, Period
+from metering.core.periods import Period
 from metering.core.rating import BASE_FEE, invoice_total, quantities, rate, tiered_amount
 from metering.core.rollup import Hour, Level
 

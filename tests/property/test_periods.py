@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metering.core.accounts import Account, BillingPeriod, Customer
-from metering.core.periods import HOUR, Period, add_months
+from metering.core.instants import HOUR
+from metering.core.periods import Period, add_months
 
 YEARS = (2024, 2032)
 days = st.one_of(st.integers(1, 31), st.sampled_from((1, 28, 29, 30, 31)))

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.core.rating import invoice_total
 from metering.tables.ledger import PENDING, SENT
 from stripe_simulator.serving.account import StripeAccount

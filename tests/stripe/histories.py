@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from metering.core.instants import HOUR
 from metering.core.late_usage import late_usage
-from metering.core.periods import HOUR
 from metering.core.rating import invoice_total, quantities, rate, tiered_amount
 from metering.tables.ledger import SENT
 from stripe_simulator.engine.objects import Meter

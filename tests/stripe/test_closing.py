@@ -12,8 +12,8 @@ import pytest
 
 from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
+from metering.core.instants import HOUR
 from metering.core.late_usage import late_usage
-from metering.core.periods import HOUR
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
 from stripe_report.messages import Reconcile

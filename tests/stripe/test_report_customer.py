@@ -12,7 +12,7 @@ from decimal import Decimal
 import pytest
 
 from metering.core.accounts import Status
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.tables.ledger import PENDING, SENT, Day, VersionConflictError
 from stripe_report.gateway import MeterEvent
 from stripe_report.report import report_customer

@@ -12,7 +12,7 @@ import stripe
 
 from metering.core.accounts import PeriodState
 from metering.core.catalog import Catalog, Override, builtin_catalog
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.core.rating import BASE_FEE
 from metering.core.usage import PeriodUsage
 from stripe_simulator.serving.account import StripeAccount

@@ -21,10 +21,10 @@ from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.basis import Basis
 from metering.core.billable import Contributions
 from metering.core.catalog import Catalog, Override, builtin_catalog
-from metering.core.contract import Gauge, Report, format_instant
+from metering.core.contract import Gauge, Report
 from metering.core.exact import EXACT
 from metering.core.instances import Instance, secret_digest
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR, format_instant
 from metering.core.rating import Line
 from metering.core.rollup import rollup
 from metering.core.usage import PeriodUsage

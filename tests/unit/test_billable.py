@@ -9,7 +9,8 @@ from metering.core.basis import Basis
 from metering.core.billable import all_contributions, contributions, quantity
 from metering.core.catalog import Meter, builtin_catalog
 from metering.core.exact import plain
-from metering.core.periods import HOUR, Period
+from metering.core.instants import HOUR
+from metering.core.periods import Period
 from metering.core.rollup import Hour, Level
 
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))

@@ -14,9 +14,8 @@ from metering.core.contract import (
     Report,
     ReportAnswer,
     field_errors,
-    format_instant,
-    parse_instant,
 )
+from metering.core.instants import format_instant, parse_instant
 from testing.reports import HOUR, document, gauge, report, source
 
 EXAMPLE = """{

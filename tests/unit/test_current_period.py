@@ -10,7 +10,7 @@ from metering.core.accounts import BillingPeriod
 from metering.core.answers import CurrentPeriod, InstanceState
 from metering.core.basis import Basis
 from metering.core.catalog import Meter, Price, builtin_catalog, parse_override
-from metering.core.periods import DAY, HOUR
+from metering.core.instants import DAY, HOUR
 from metering.core.rollup import Hour, Level
 from metering.core.usage import PeriodUsage
 from testing.reports import report

@@ -6,7 +6,8 @@ from decimal import Decimal
 from metering.core.accounts import BillingPeriod
 from metering.core.answers import DayUsage
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import DAY, HOUR, Period
+from metering.core.instants import DAY, HOUR
+from metering.core.periods import Period
 from metering.core.rollup import Hour, Level
 from metering.core.usage import PeriodUsage
 from usage_query.days import daily_breakdown

@@ -6,7 +6,7 @@ import pytest
 
 from metering.core.accounts import BillingPeriod
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from metering.core.rollup import Coverage, Hour, Level
 from metering.core.usage import PeriodUsage
 from usage_query.flags import flags_of

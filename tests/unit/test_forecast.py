@@ -11,7 +11,8 @@ from metering.core.basis import Basis
 from metering.core.billable import contributions
 from metering.core.catalog import Meter, builtin_catalog
 from metering.core.forecast import forecast, last_value
-from metering.core.periods import DAY, HOUR, Period
+from metering.core.instants import DAY, HOUR
+from metering.core.periods import Period
 from metering.core.rollup import Hour, Level
 
 NOVEMBER = Period(datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))

@@ -10,7 +10,7 @@ import pytest
 from local.environment import REPOSITORY
 
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
-ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local", "stripe_simulator"]
+ROOTS = ["functions", "layers/metering/metering", "agent", "ops", "local", "stripe_simulator", "testing"]
 
 
 def kept(folder: Path) -> tuple[bool, str]:
@@ -61,6 +61,10 @@ def test_no_module_bears_a_standard_library_modules_name() -> None:
     [
         ("layers/metering/metering/core/rollup.py", "import boto3", "metering.core knows no AWS"),
         ("layers/metering/metering/core/rating.py", "import os", "metering.core knows no AWS"),
+        ("layers/metering/metering/core/usage.py", "import metering.tables.hours", "metering in rooms"),
+        ("layers/metering/metering/aws/web.py", "import metering.tables.hours", "metering in rooms"),
+        ("layers/metering/metering/tables/hours.py", "import boto3", "metering.tables makes no client"),
+        ("testing/steps.py", "import ops.status", "testing serves tests and bench"),
         ("layers/metering/metering/aws/web.py", "import agent.engine.clock", "metering imports no function"),
         (
             "functions/ingest/accept.py",
@@ -94,15 +98,14 @@ def test_no_module_bears_a_standard_library_modules_name() -> None:
         ),
         ("local/measuring/relay.py", "import agent.engine.clock", "The measuring owes nothing"),
         ("local/measuring/traffic.py", "import local.services.program", "The measuring owes nothing"),
-        ("agent/clock.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
         ("ops/replay.py", "import rich.table", "ops: the logic knows no terminal"),
         ("ops/probe/check.py", "import typer", "ops: the logic knows no terminal"),
         ("ops/periods.py", "import ops.terminal.printing", "ops: commands import the logic"),
         ("ops/sync.py", "import ops.commands.sync", "ops: commands import the logic"),
         ("ops/commands/sync.py", "import stripe", "ops: commands leave AWS and Stripe to the logic"),
-        ("agent/run.py", "import metering.core.rollup", "The agent knows the contract and the metrics"),
-        ("agent/run.py", "import metering.aws.web", "The agent knows the contract and the metrics"),
-        ("agent/engine/hour.py", "import boto3", "The agent knows the contract and the metrics"),
+        ("agent/run.py", "import metering.core.rollup", "The agent knows contract, instants and metrics"),
+        ("agent/run.py", "import metering.aws.web", "The agent knows contract, instants and metrics"),
+        ("agent/engine/hour.py", "import boto3", "The agent knows contract, instants and metrics"),
         (
             "layers/metering/metering/core/contract.py",
             "import metering.core.rollup",
@@ -137,6 +140,7 @@ def test_no_module_bears_a_standard_library_modules_name() -> None:
 )
 def test_a_forbidden_import_is_found(sources: Path, module: str, forbidden: str, contract: str) -> None:
     """An import that the table forbids breaks the contract that names it."""
+    assert (sources / module).is_file()
     with (sources / module).open("a") as source:
         source.write(f"\n{forbidden}\n")
     everything, words = kept(sources)

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
-from metering.core.periods import HOUR, Period, add_months, day_hours, day_of, hour_of
+from metering.core.instants import HOUR, day_of, hour_of
+from metering.core.periods import Period, add_months, day_hours
 
 
 def at(month: int, day: int, hour: int = 0, minute: int = 0, year: int = 2026) -> datetime:

@@ -25,6 +25,7 @@ EVERY = [
     "aws.settings",
     "composition",
     "core.contract",
+    "core.instants",
     "core.metrics",
     "tables.access",
     "tables.tables",
@@ -54,7 +55,7 @@ PRICED = [
 LOADS = {
     "authorizer": [
         *EVERY,
-        *["aws.secrets", "aws.web", "core.instances", "tables.instances", "tables.records"],
+        *["aws.secret", "aws.web", "core.instances", "tables.instances", "tables.records"],
     ],
     "ingest": [
         *EVERY,
@@ -85,7 +86,7 @@ LOADS = {
         *[
             "aws.messages",
             "aws.queues",
-            "aws.secrets",
+            "aws.secret",
             "core.reconcile",
             "core.stripe_names",
             "tables.ledger",

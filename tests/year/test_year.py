@@ -8,7 +8,7 @@ import pytest
 from bench.year import Figures, Life, NotConservedError, simulate
 from metering.core.basis import Basis
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 
 CATALOG = builtin_catalog()
 PEAKS = CATALOG.model_copy(

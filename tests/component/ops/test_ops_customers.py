@@ -7,7 +7,7 @@ import pytest
 
 from metering.core.accounts import Customer, PeriodState
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import DAY, HOUR, hour_of
+from metering.core.instants import DAY, HOUR, hour_of
 from metering.tables.shards import shard_of
 from ops.attach import attach
 from ops.subscriptions import SubscriptionRequest, subscribe

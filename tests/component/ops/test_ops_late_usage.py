@@ -8,7 +8,7 @@ import pytest
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
-from metering.core.periods import HOUR, hour_of
+from metering.core.instants import HOUR, hour_of
 from ops.late_usage import find_late, make_invoice_items, put_intents
 from tests.component.ops.desk import Desk
 

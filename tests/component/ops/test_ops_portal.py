@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from authorizer.credentials import identify_token
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from tests.component.ops.desk import PORTAL_SECRET, Desk
 
 

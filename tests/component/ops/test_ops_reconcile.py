@@ -11,7 +11,7 @@ import pytest
 from metering.aws.clients import Clients
 from metering.aws.observability import observed
 from metering.core.accounts import BillingPeriod
-from metering.core.periods import HOUR
+from metering.core.instants import HOUR
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 from stripe_report.app import StripeReportSettings, build

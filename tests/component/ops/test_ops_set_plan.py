@@ -7,7 +7,8 @@ import pytest
 
 from metering.core.accounts import Account
 from metering.core.catalog import Override, builtin_catalog
-from metering.core.periods import DAY, Period, hour_of
+from metering.core.instants import DAY, hour_of
+from metering.core.periods import Period
 from ops.errors import OperatorError
 from ops.set_plan import planned, set_plan
 from stripe_report.desk import Desk as ReportDesk

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metering.core.periods import hour_of
+from metering.core.instants import hour_of
 from tests.component.ops.desk import Desk
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import boto3
 
 from metering.core.accounts import BillingPeriod
-from metering.core.periods import DAY, HOUR, hour_of
+from metering.core.instants import DAY, HOUR, hour_of
 from metering.tables.ledger import PENDING, SENT, Day, Entry
 from tests.component.ops.desk import METRICS, STACK, Desk
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from metering.core.contract import ErrorAnswer, ErrorDetail, FieldError, format_instant, parse_instant
+from metering.core.contract import ErrorAnswer, ErrorDetail, FieldError
+from metering.core.instants import format_instant, parse_instant
 
 type Scope = Literal["instance", "portal"]
 

@@ -11,9 +11,10 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from metering.core.catalog import Catalog, Override, Terms
-from metering.core.contract import Id, Instant
+from metering.core.contract import Id
 from metering.core.exact import Exact, SignedExact
 from metering.core.instances import Instance
+from metering.core.instants import Instant
 from metering.core.periods import Period
 
 THRESHOLDS = (80, 90, 100)

@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from metering.core import alert_texts
 from metering.core.accounts import Customer
 from metering.core.catalog import Meter, MeterName, Price, Terms
-from metering.core.contract import FullHour, Id, Instant, format_instant
+from metering.core.contract import Id
 from metering.core.exact import EXACT
-from metering.core.periods import hour_of
+from metering.core.instants import FullHour, Instant, format_instant, hour_of
 from metering.core.usage import PeriodUsage
 
 SILENT_AFTER = timedelta(hours=3)

@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
-from metering.core.contract import Instant
 from metering.core.exact import plain
+from metering.core.instants import Instant
 
 CENT_PLACES = 2
 

@@ -6,78 +6,21 @@ that need a clock (a window too old or in the future) or a credential are the se
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from metering.core.instants import HOUR, HOUR_SECONDS, FullHour, Instant
 from metering.core.metrics import COUNTERS, GAUGES
 
 MAX_REPORT_BYTES = 64 * 1024
-HOUR = timedelta(hours=1)
-HOUR_SECONDS = 3600
 OLDEST_WINDOW = timedelta(days=400)
 """How long reports are kept; an older window is refused as ``window_too_old``."""
 LATEST_WINDOW = timedelta(minutes=5)
 """How far a window's start may lie ahead of the service's clock."""
 
 
-def parse_instant(text: str) -> datetime:
-    """Read ``YYYY-MM-DDTHH:MM:SSZ``, the one form in which instants travel.
-
-    Raises
-    ------
-    ValueError
-        When the text has another form, a fraction or another zone.
-    """
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    # fromisoformat takes every form of ISO 8601, and is twenty times as fast as strptime.
-    if instant is None or instant.tzinfo is not UTC or format_instant(instant) != text:
-        raise ValueError(f"not an instant of the form YYYY-MM-DDTHH:MM:SSZ: {text!r:.40}")
-    return instant
-
-
-def format_instant(instant: datetime) -> str:
-    """Write a UTC instant as ``YYYY-MM-DDTHH:MM:SSZ``; fractions are cut off."""
-    if instant.utcoffset() != timedelta(0):
-        raise ValueError(f"not in UTC: {instant!r}")
-    return f"{instant.replace(tzinfo=None, microsecond=0).isoformat()}Z"
-
-
-def _read_instant(value: object) -> datetime:
-    if isinstance(value, datetime):
-        if value.utcoffset() != timedelta(0) or value.microsecond:
-            raise ValueError("not a whole second in UTC")
-        return value
-    if isinstance(value, str):
-        return parse_instant(value)
-    raise ValueError("not an instant of the form YYYY-MM-DDTHH:MM:SSZ")
-
-
-def _full_hour(value: datetime) -> datetime:
-    if value.minute or value.second:
-        raise ValueError("not the start of a full UTC hour")
-    return value
-
-
-Instant = Annotated[
-    datetime,
-    BeforeValidator(_read_instant),
-    PlainSerializer(format_instant, return_type=str, when_used="json"),
-]
-FullHour = Annotated[Instant, AfterValidator(_full_hour)]
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 StateId = Annotated[str, Field(pattern=ID_PATTERN)]

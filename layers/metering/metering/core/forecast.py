@@ -13,7 +13,8 @@ from metering.core.basis import Course
 from metering.core.billable import quantity
 from metering.core.catalog import Meter, Terms
 from metering.core.exact import EXACT
-from metering.core.periods import DAY, HOUR, Period, day_hours, hour_of
+from metering.core.instants import DAY, HOUR, hour_of
+from metering.core.periods import Period, day_hours
 from metering.core.rating import invoice_total, rate
 from metering.core.rollup import Hour
 

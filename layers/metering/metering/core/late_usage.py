@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metering.core.accounts import PeriodState
 from metering.core.billable import quantity
-from metering.core.contract import Id, Instant
+from metering.core.contract import Id
 from metering.core.exact import EXACT, SignedExact
+from metering.core.instants import Instant
 from metering.core.rating import tiered_amount
 from metering.core.usage import PeriodUsage
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
 
-SECOND = timedelta(seconds=1)
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
+from metering.core.instants import DAY, HOUR, SECOND, day_of, hour_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,16 +89,6 @@ def add_months(anchor: datetime, months: int) -> datetime:
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
     month += 1
     return anchor.replace(year=year, month=month, day=min(anchor.day, calendar.monthrange(year, month)[1]))
-
-
-def hour_of(instant: datetime) -> datetime:
-    """Return the first second of the hour that contains the instant."""
-    return instant.replace(minute=0, second=0, microsecond=0)
-
-
-def day_of(instant: datetime) -> date:
-    """Return the UTC day that contains the instant."""
-    return instant.date()
 
 
 def day_hours(day: date) -> Iterator[datetime]:

@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from metering.core.contract import format_instant
 from metering.core.exact import EXACT
-from metering.core.periods import SECOND
+from metering.core.instants import SECOND, format_instant
 
 TOLERANCE = Decimal("0.000001")
 """In the meter's units; Stripe's summaries are floats."""

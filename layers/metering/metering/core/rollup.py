@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from metering.core.contract import HOUR_SECONDS, Gauge, Report
+from metering.core.contract import Gauge, Report
+from metering.core.instants import HOUR_SECONDS
 
 DISJOINT_BELOW = timedelta(seconds=60)
 """Spans of two journals that overlap by less than this count as disjoint, unless one holds the other."""

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from metering.core.alerts import Alert
-from metering.core.contract import OLDEST_WINDOW, format_instant
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.instants import format_instant
 from metering.tables.access import ABSENT, TableAccess, key
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metering.core.contract import format_instant, parse_instant
+from metering.core.instants import format_instant, parse_instant
 from metering.tables.access import TableAccess, key
 from metering.tables.shards import SHARDS, shard_of
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
-from metering.core.contract import format_instant
 from metering.core.instances import Instance
+from metering.core.instants import format_instant
 from metering.tables.access import key
 from metering.tables.closings import Closing, Closings
 from metering.tables.records import Records

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from metering.core.contract import OLDEST_WINDOW, format_instant, parse_instant
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.instants import format_instant, parse_instant
 from metering.core.rollup import Coverage, Hour, Level
 from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack

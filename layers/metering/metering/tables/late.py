@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metering.core.contract import format_instant
+from metering.core.instants import format_instant
 from metering.core.late_usage import LateItem
 from metering.tables.access import ABSENT, TableAccess, key
 

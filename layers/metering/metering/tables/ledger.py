@@ -11,7 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from metering.core.contract import format_instant, parse_instant
+from metering.core.instants import format_instant, parse_instant
 from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from metering.core.contract import format_instant, parse_instant
+from metering.core.instants import format_instant, parse_instant
 from metering.tables.access import TableAccess, key
 from metering.tables.shards import shard_of
 

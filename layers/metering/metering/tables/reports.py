@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from metering.core.contract import OLDEST_WINDOW, Report, format_instant, parse_instant
+from metering.core.contract import OLDEST_WINDOW, Report
+from metering.core.instants import format_instant, parse_instant
 from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
 
