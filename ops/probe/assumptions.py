@@ -1,7 +1,7 @@
 """Asking a Stripe account in test mode whether it does what we assume.
 
-Source: docs/stripe-assumptions.md. Each check asks one thing and says what it saw; what Stripe does later is
-waited for, and what does not show in time is unclear, never held.
+Source: docs/stripe-assumptions.md#what-the-stripe-simulator-assumes. Each check asks one thing and says what
+it saw; what Stripe does later is waited for, and what does not show in time is unclear, never held.
 """
 
 from ops.probe import events, objects, subscriptions
