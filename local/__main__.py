@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.environment import REPOSITORY
 from local.stack.ministack import StackError
-from local.stack.running import NO_STRIPE, attach, bring_down, bring_up
+from local.stack.running import NO_STRIPE, StackSettings, attach, bring_down, bring_up
 
 _FOLDER = REPOSITORY / ".run"
 
@@ -56,12 +56,13 @@ def _arguments() -> argparse.Namespace:
 def _up(chosen: argparse.Namespace) -> int:
     stack = bring_up(
         chosen.folder.resolve(),
-        stripe_api_base=chosen.stripe_api_base,
-        schedules=chosen.schedules,
-        report_every_seconds=chosen.report_every_seconds,
-        port=chosen.port,
-        tree=REPOSITORY,
-        progress=lambda line: print(line, flush=True),
+        StackSettings(
+            stripe_api_base=chosen.stripe_api_base,
+            schedules=chosen.schedules,
+            report_every_seconds=chosen.report_every_seconds,
+            port=chosen.port,
+        ),
+        lambda line: print(line, flush=True),
     )
     print(f"The stack is up.\n  API   {stack.api_url}\n  AWS   {stack.endpoint} (key and secret: test)")
     print(f"  more  {stack.folder / 'stack.json'}")

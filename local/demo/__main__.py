@@ -29,7 +29,7 @@ from local.services.postgres import PostgreSQL
 from local.services.program import ServiceError
 from local.stack.access import InvocationFailedError, Stack
 from local.stack.ministack import StackError
-from local.stack.running import STRIPE_API_KEY, running_stack
+from local.stack.running import STRIPE_API_KEY, StackSettings, running_stack
 from metering.core.instants import parse_instant
 from metering.core.rating import BASE_FEE
 from metering.tables.tables import Tables
@@ -89,10 +89,12 @@ def _run(console: Console, *, once: bool) -> int:
         stack = running.enter_context(
             running_stack(
                 FOLDER / "stack",
-                stripe_api_base=simulator.url,
-                schedules=not once,
-                report_every_seconds=REPORT_EVERY_SECONDS,
-                progress=say,
+                StackSettings(
+                    stripe_api_base=simulator.url,
+                    schedules=not once,
+                    report_every_seconds=REPORT_EVERY_SECONDS,
+                ),
+                say,
             )
         )
         customer = make_customer(stack, simulator.url)

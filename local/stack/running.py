@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,16 +24,26 @@ STRIPE_API_KEY = "sk_test_local"
 type Progress = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """What a stack is to be.
+
+    ``stripe_api_base`` is where stripe_report finds Stripe: a simulator on loopback. ``schedules`` tells whether
+    the template's schedules fire; otherwise only ``Stack.invoke`` starts the scheduled functions.
+    ``report_every_seconds`` is what the API tells agents, ``port`` the emulator's (0 for a free one), ``tree`` what
+    to deploy.
+    """
+
+    stripe_api_base: str = NO_STRIPE
+    schedules: bool = False
+    report_every_seconds: int = 900
+    port: int = 0
+    tree: Path = REPOSITORY
+
+
 @contextmanager
 def running_stack(
-    folder: Path,
-    *,
-    stripe_api_base: str = NO_STRIPE,
-    schedules: bool = False,
-    report_every_seconds: int = 900,
-    port: int = 0,
-    tree: Path = REPOSITORY,
-    progress: Progress = lambda _line: None,
+    folder: Path, settings: StackSettings | None = None, progress: Progress = lambda _line: None
 ) -> Generator[Stack]:
     """Run the stack for the time of the block.
 
@@ -41,16 +51,8 @@ def running_stack(
     ----------
     folder
         For its logs, its builds and its ``stack.json``; one stack a folder.
-    stripe_api_base
-        Where stripe_report finds Stripe: a simulator on loopback.
-    schedules
-        Whether the template's schedules fire; otherwise only ``Stack.invoke`` starts the scheduled functions.
-    report_every_seconds
-        What the API tells agents.
-    port
-        Of the emulator; 0 for a free one.
-    tree
-        What to deploy.
+    settings
+        What it is to be.
     progress
         Is given one line for each step that is done, with its time.
 
@@ -59,35 +61,18 @@ def running_stack(
     StackError
         The stack cannot run; nothing of it is left running.
     """
-    stack = bring_up(
-        folder,
-        stripe_api_base=stripe_api_base,
-        schedules=schedules,
-        report_every_seconds=report_every_seconds,
-        port=port,
-        tree=tree,
-        progress=progress,
-    )
+    stack = bring_up(folder, settings or StackSettings(), progress)
     try:
         yield stack
     finally:
         bring_down(folder)
 
 
-def bring_up(
-    folder: Path,
-    *,
-    stripe_api_base: str,
-    schedules: bool,
-    report_every_seconds: int,
-    port: int,
-    tree: Path,
-    progress: Progress,
-) -> Stack:
+def bring_up(folder: Path, settings: StackSettings, progress: Progress) -> Stack:
     """Start and deploy the stack and leave it running; ``running_stack`` says what is given and raised."""
-    host = urlsplit(stripe_api_base).hostname
+    host = urlsplit(settings.stripe_api_base).hostname
     if host is None or not is_loopback(host):
-        raise StackError(f"Stripe's address {stripe_api_base!r} is not on this machine")
+        raise StackError(f"Stripe's address {settings.stripe_api_base!r} is not on this machine")
     folder.mkdir(parents=True, exist_ok=True)
     held = read(folder)
     if held is not None and ministack.is_running(held):
@@ -95,22 +80,22 @@ def bring_up(
             f"a stack already runs in {folder} (process {held.pid});"
             f" end it with: python -m local down {folder}"
         )
-    emulator = ministack.start(folder, ministack.choose_port(port))
+    emulator = ministack.start(folder, ministack.choose_port(settings.port))
     _write(folder, emulator, None)
     try:
         with _timed(progress, "sam build"):
-            deploy.build(tree, folder)
+            deploy.build(settings.tree, folder)
         with _timed(progress, "ministack"):
             ministack.wait_until_ready(emulator, folder)
         with _timed(progress, "sam deploy"):
             _deploy(
-                tree,
+                settings.tree,
                 folder,
                 emulator,
                 {
-                    "Schedules": "ENABLED" if schedules else "DISABLED",
-                    "StripeApiBase": stripe_api_base,
-                    "ReportEverySeconds": str(report_every_seconds),
+                    "Schedules": "ENABLED" if settings.schedules else "DISABLED",
+                    "StripeApiBase": settings.stripe_api_base,
+                    "ReportEverySeconds": str(settings.report_every_seconds),
                 },
             )
         with _timed(progress, "routes and secret"):

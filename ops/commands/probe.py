@@ -6,7 +6,7 @@ import typer
 
 from ops.errors import OperatorError
 from ops.probe.assumptions import CHECKS
-from ops.probe.check import Verdict
+from ops.probe.check import ProbeVerdict
 from ops.probe.sandbox import Sandbox
 from ops.stripe_account import api_key, is_live, stripe_client
 from ops.terminal.options import ApiBase, AsJson
@@ -38,5 +38,5 @@ def _probe(
         ("assumption", "verdict", "seen"),
         as_json=as_json,
     )
-    if any(verdict is Verdict.FAILS for _, verdict, _ in rows):
+    if any(verdict is ProbeVerdict.FAILS for _, verdict, _ in rows):
         raise typer.Exit(1)

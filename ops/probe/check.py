@@ -9,7 +9,7 @@ import stripe
 from ops.probe.sandbox import Sandbox
 
 
-class Verdict(StrEnum):
+class ProbeVerdict(StrEnum):
     """What a check says of its assumption."""
 
     HOLDS = "holds"
@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     UNCLEAR = "unclear"
 
 
-type Finding = tuple[Verdict, str]
+type Finding = tuple[ProbeVerdict, str]
 """The verdict, and what was seen."""
 
 
@@ -33,12 +33,12 @@ class Check:
         try:
             return self.ask(sandbox)
         except stripe.StripeError as error:
-            return Verdict.UNCLEAR, f"{error.http_status}: {error.user_message or error}"
+            return ProbeVerdict.UNCLEAR, f"{error.http_status}: {error.user_message or error}"
 
 
 def held(holds: bool, seen: str) -> Finding:  # noqa: FBT001  the one thing it is about
     """Return what a check that sees its answer at once found."""
-    return (Verdict.HOLDS if holds else Verdict.FAILS), seen
+    return (ProbeVerdict.HOLDS if holds else ProbeVerdict.FAILS), seen
 
 
 def refusal(call: Callable[[], object]) -> stripe.StripeError | None:
@@ -54,7 +54,7 @@ def refused(call: Callable[[], object], status: int = 400) -> Finding:
     """Return that a call is refused with a status."""
     error = refusal(call)
     if error is None:
-        return Verdict.FAILS, "taken"
+        return ProbeVerdict.FAILS, "taken"
     return held(error.http_status == status, f"{error.http_status} {error.code or ''}: {error.user_message}")
 
 
@@ -62,5 +62,5 @@ def taken(call: Callable[[], object]) -> Finding:
     """Return that a call is not refused."""
     error = refusal(call)
     if error is None:
-        return Verdict.HOLDS, "200"
-    return Verdict.FAILS, f"{error.http_status} {error.code or ''}: {error.user_message}"
+        return ProbeVerdict.HOLDS, "200"
+    return ProbeVerdict.FAILS, f"{error.http_status} {error.code or ''}: {error.user_message}"

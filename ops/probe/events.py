@@ -4,7 +4,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ops.probe.check import Check, Finding, Verdict, held, refusal, refused, taken
+from ops.probe.check import Check, Finding, ProbeVerdict, held, refusal, refused, taken
 from ops.probe.sandbox import DAY_SECONDS, HOUR_SECONDS, Sandbox
 
 _USED_HOURS = 12
@@ -19,7 +19,7 @@ def _duplicate(sandbox: Sandbox) -> Finding:
     sandbox.use("1", sandbox.now - 3 * DAY_SECONDS, identifier=identifier)
     error = refusal(lambda: sandbox.use("1", sandbox.now - 3 * DAY_SECONDS, identifier=identifier))
     if error is None:
-        return Verdict.FAILS, "taken"
+        return ProbeVerdict.FAILS, "taken"
     text = f"An event already exists with identifier {identifier}"
     known = error.http_status == _BAD_REQUEST and error.code is None and text in (error.user_message or "")
     return held(known, f"{error.http_status} {error.code}: {error.user_message}")
@@ -63,7 +63,7 @@ def _one_at_a_time(sandbox: Sandbox) -> Finding:
     ]
     seen = [body["error"].get("code") for body in bodies]
     if not seen:
-        return Verdict.UNCLEAR, f"{_AT_ONCE} at once were all taken"
+        return ProbeVerdict.UNCLEAR, f"{_AT_ONCE} at once were all taken"
     return held("lock_timeout" in seen, f"{len(seen)} of {_AT_ONCE} at once got 429 {seen[0]}")
 
 
@@ -75,7 +75,7 @@ def _last_wins(sandbox: Sandbox) -> Finding:
         lambda: _summaries(sandbox, hour, hour + HOUR_SECONDS), lambda rows: _values(rows) == [3]
     )
     if not good and not seen:
-        return Verdict.UNCLEAR, f"not counted within {sandbox.wait_s} s"
+        return ProbeVerdict.UNCLEAR, f"not counted within {sandbox.wait_s} s"
     return held(good, f"5, then 3 received: {_values(seen)}")
 
 
@@ -93,7 +93,7 @@ def _sparse_summaries(sandbox: Sandbox) -> Finding:
     )
     starts = [row.start_time for row in page.data]
     if not good:
-        return Verdict.UNCLEAR, f"{len(starts)} windows within {sandbox.wait_s} s"
+        return ProbeVerdict.UNCLEAR, f"{len(starts)} windows within {sandbox.wait_s} s"
     ours = hours[::-1][:_DEFAULT_PAGE]
     return held(ours == starts and page.has_more, f"{len(starts)} a page, newest first: {ours == starts}")
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from metering.core.stripe_names import LATE_ITEM
-from ops.probe.check import Check, Finding, Verdict, held, refused
+from ops.probe.check import Check, Finding, ProbeVerdict, held, refused
 from ops.probe.sandbox import DAY_SECONDS, FREE_UNITS, HOUR_SECONDS, Sandbox
 from ops.stripe_account import DAYS_UNTIL_DUE
 
@@ -71,7 +71,7 @@ def _preview_by_tier(sandbox: Sandbox) -> Finding:
 
     good, seen = sandbox.until(metered_lines, lambda lines: sum(line.amount for line in lines) > 0)
     if not good:
-        return Verdict.UNCLEAR, f"no usage in the preview within {sandbox.wait_s} s"
+        return ProbeVerdict.UNCLEAR, f"no usage in the preview within {sandbox.wait_s} s"
     quantities = [str(line.quantity_decimal) for line in seen]
     return held(len(seen) == 2 and "1.5" in quantities, f"quantities {', '.join(quantities)}")  # noqa: PLR2004  two tiers
 
@@ -115,11 +115,11 @@ def _scheduled(sandbox: Sandbox) -> Finding:
     schedules.release(schedule["id"])
     free = sandbox.client.v1.subscriptions.retrieve(subscription["id"]).schedule is None
     holds = {
-        "other parameters refused": refusal[0] is Verdict.HOLDS,
+        "other parameters refused": refusal[0] is ProbeVerdict.HOLDS,
         "one phase to the period's end": schedule["current_phase"]["end_date"] == end,
         "a second phase from there": end in starts,
         "the subscription names it": governed,
-        "no direct cancellation": cancelled[0] is Verdict.HOLDS,
+        "no direct cancellation": cancelled[0] is ProbeVerdict.HOLDS,
         "released": free,
     }
     wrong = [name for name, good in holds.items() if not good]

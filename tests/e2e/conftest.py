@@ -7,7 +7,7 @@ import pytest
 
 from local.demo.processes import SimulatorProcess
 from local.stack.access import Stack
-from local.stack.running import running_stack
+from local.stack.running import StackSettings, running_stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,7 +27,9 @@ def stripe_api_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, stripe_api_base: str) -> Iterator[Stack]:
     """The real template on the emulator, with IAM on and no schedule firing."""
-    with running_stack(tmp_path_factory.mktemp("stack"), stripe_api_base=stripe_api_base) as running:
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), StackSettings(stripe_api_base=stripe_api_base)
+    ) as running:
         yield running
 
 

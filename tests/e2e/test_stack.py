@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from local.environment import REPOSITORY
 from local.stack.access import Stack
 from local.stack.ministack import PROGRAMS, StackError, is_running
-from local.stack.running import attach, bring_down, read, running_stack
+from local.stack.running import StackSettings, attach, bring_down, read, running_stack
 
-# Design page "storage": who writes what, with a partition that the function may write.
+# docs/storage.md#tables: who writes what, with a partition that the function may write.
 MAY_WRITE = {
     "authorizer": {},
     "ingest": {"reports": "probe", "markers": "dirty#probe"},
@@ -110,7 +110,10 @@ def test_port_in_use(tmp_path: Path) -> None:
     """A port in use is named, and nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(StackError, match=f"port {port} "), running_stack(tmp_path, port=port):
+        with (
+            pytest.raises(StackError, match=f"port {port} "),
+            running_stack(tmp_path, StackSettings(port=port)),
+        ):
             pass
     assert read(tmp_path) is None
 
@@ -119,7 +122,7 @@ def test_foreign_stripe(tmp_path: Path) -> None:
     """A Stripe address that is not on this machine is refused, so that no test reaches Stripe's own."""
     with (
         pytest.raises(StackError, match="not on this machine"),
-        running_stack(tmp_path, stripe_api_base="https://api.stripe.com"),
+        running_stack(tmp_path, StackSettings(stripe_api_base="https://api.stripe.com")),
     ):
         pass
     assert read(tmp_path) is None
@@ -142,7 +145,10 @@ def test_failed_deploy(tmp_path: Path) -> None:
     def remember(_line: str) -> None:
         started.append(read(folder))
 
-    with pytest.raises(StackError, match="Wrong: "), running_stack(folder, tree=tree, progress=remember):
+    with (
+        pytest.raises(StackError, match="Wrong: "),
+        running_stack(folder, StackSettings(tree=tree), remember),
+    ):
         pass
     assert started[0] is not None
     assert not is_running(started[0])
