@@ -28,10 +28,10 @@ type Progress = Callable[[str], None]
 class StackSettings:
     """What a stack is to be.
 
-    ``stripe_api_base`` is where stripe_report finds Stripe: a simulator on loopback. ``schedules`` tells whether
-    the template's schedules fire; otherwise only ``Stack.invoke`` starts the scheduled functions.
-    ``report_every_seconds`` is what the API tells agents, ``port`` the emulator's (0 for a free one), ``tree`` what
-    to deploy.
+    ``stripe_api_base`` is where stripe_report finds Stripe: a simulator on loopback. ``schedules`` tells
+    whether the template's schedules fire; otherwise only ``Stack.invoke`` starts the scheduled functions.
+    ``report_every_seconds`` is what the API tells agents, ``port`` the emulator's (0 for a free one),
+    ``tree`` what to deploy.
     """
 
     stripe_api_base: str = NO_STRIPE

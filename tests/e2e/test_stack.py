@@ -17,7 +17,7 @@ from local.stack.access import Stack
 from local.stack.ministack import PROGRAMS, StackError, is_running
 from local.stack.running import StackSettings, attach, bring_down, read, running_stack
 
-# docs/storage.md#tables: who writes what, with a partition that the function may write.
+# Who writes what, with a partition that the function may write (see docs/storage.md#tables).
 MAY_WRITE = {
     "authorizer": {},
     "ingest": {"reports": "probe", "markers": "dirty#probe"},

@@ -8,7 +8,7 @@ import yaml
 
 _TREE = Path(__file__).resolve().parents[2]
 
-# Design page "storage", the table of tables. Reading is an upper bound: ingest may read no table at all.
+# The table of docs/storage.md#tables. Reading is an upper bound: ingest may read no table at all.
 WRITERS = {
     "CustomersTable": {"aggregate", "stripe_report"},
     "ReportsTable": {"ingest"},
