@@ -7,6 +7,7 @@ from typing import override
 import httpx
 import stripe
 
+from stripe_report.gateway import stripe_client
 from stripe_simulator.serving.server import RunningSimulator
 from tests.stripe.world import GRACE, Wire, World, prepare
 
@@ -33,10 +34,11 @@ class HttpWorld(World):
         client = stripe.StripeClient(
             "sk_test_simulated",
             base_addresses={"api": self.running.url},
-            http_client=_NoWait(timeout=0.3),
+            http_client=_NoWait(timeout=2),
             max_network_retries=2,
         )
-        prepare(client, self.catalog)
+        # Only calls that are made to hang may run into the short timeout, however loaded the machine is.
+        prepare(stripe_client("sk_test_simulated", self.running.url), self.catalog)
         self.account = self.running.stripe
         return client, self.running.simulator
 

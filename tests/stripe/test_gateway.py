@@ -49,7 +49,7 @@ def _client(simulator: RunningSimulator, retries: int) -> stripe.StripeClient:
     return stripe.StripeClient(
         "sk_test_simulated",
         base_addresses={"api": simulator.url},
-        http_client=_NoWait(timeout=0.5),
+        http_client=_NoWait(timeout=2),
         max_network_retries=retries,
     )
 
@@ -176,7 +176,7 @@ def test_the_rest_of_a_meter_goes_on_after_a_refused_event(
 
 def test_an_unknown_key_leaves_everything_pending(simulator: RunningSimulator, customer: str) -> None:
     client = stripe.StripeClient(
-        "unknown", base_addresses={"api": simulator.url}, http_client=_NoWait(timeout=0.5)
+        "unknown", base_addresses={"api": simulator.url}, http_client=_NoWait(timeout=2)
     )
     assert PENDING == _state(Gateway(client), _event(customer))
 
