@@ -25,6 +25,7 @@ class FastClock:
 
 
 def test_killed_at_random_moments_every_request_is_billed_once(tmp_path: Path) -> None:
+    """After 8 kills at random moments the hours have no gap and bill exactly what the source counted."""
     source = Source(tmp_path / "counter.json")
     clock = FastClock()
     stopped = threading.Event()

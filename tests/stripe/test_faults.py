@@ -10,6 +10,7 @@ from tests.stripe.faults import CASES, PAGE, Case, page, run
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_fault_leaves_nothing_behind(account: StripeAccount, case: Case) -> None:
+    """After each fault usage, ledger, Stripe and invoice agree, and one event is counted for the hour."""
     row = run(case, account)
     assert row.settled, row
 
