@@ -145,6 +145,6 @@ def test_a_process_can_die_before_or_after_a_step_has_its_effect(*, after: bool,
     client: Any = steps.dynamodb()
     steps.die_at(2, after=after)
     _put(client, _item("first"))
-    with pytest.raises(CrashError):
+    with pytest.raises(CrashError, match="step 2, put_item table"):
         _put(client, _item("second"))
     assert stored is (_get(client, "second") is not None)

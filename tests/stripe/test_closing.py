@@ -353,9 +353,10 @@ def test_the_next_look_settles_whatever_step_the_last_one_died_at(
             except CrashError:
                 world.steps.live_on()
             world.settle()
-            assert Decimal(15) == world.period().invoiced[METER], step
-            assert Decimal("29.50") == world.period().invoice_total, step
-            assert [] == world.looks(), step
+            where = world.steps.where
+            assert Decimal(15) == world.period().invoiced[METER], where
+            assert Decimal("29.50") == world.period().invoice_total, where
+            assert [] == world.looks(), where
         assert step > 3
 
 
