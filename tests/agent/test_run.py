@@ -77,7 +77,7 @@ def test_two_sources_for_one_metric_are_an_error_at_the_start(tmp_path: Path, so
 
 
 def test_faulty_settings_are_all_named_and_the_status_is_2(tmp_path: Path) -> None:
-    """`run`, `check` and `status` end with 2 on faulty settings and name each of them, without a traceback."""
+    """`run`, `check` and `status` end with 2 on faulty settings and name each of them, without traceback."""
     agent = Agent(tmp_path, None, POLL_SECONDS="0", INSTANCE_ID="a b", MQTT_PORT="x")
     for command in ("run", "check", "status"):
         ended = agent.run(command)
