@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.agent.process import Agent, Source, wait_for
+from testing.waiting import wait_for
+from tests.agent.process import Agent, Source
 from tests.agent.service import Service
 
 KILLS = 8

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.process import ROOT, Agent, Source, health, page, wait_for
+from testing.waiting import wait_for
+from tests.agent.process import ROOT, Agent, Source, health, page
 from tests.agent.service import Service
 
 

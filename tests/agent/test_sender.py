@@ -10,7 +10,7 @@ import pytest
 
 from agent.delivery.answers import Disposition, back_off, read_answer, refusal_pause
 from metering.core.contract import Report
-from tests.agent.process import wait_for
+from testing.waiting import wait_for
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
 from tests.agent.world import NOON, REPORTER, Machine

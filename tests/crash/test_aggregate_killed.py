@@ -23,7 +23,7 @@ from metering.core.instants import DAY, format_instant
 from metering.tables.tables import Tables
 from testing.dynamodb import Call, FakeDynamoDb
 from testing.reports import HOUR, report
-from testing.tables import create_table, items_of
+from testing.tables import create_tables, items_of
 from tests.property.scheduler import Killed
 
 CUSTOMER = "cust_8f2c"
@@ -151,8 +151,7 @@ def test_a_process_killed_at_a_step_leaves_all_to_the_next(dynamodb_local: str, 
         aws_secret_access_key="test",
         config=RETRIES,
     )
-    for name in NAMES:
-        create_table(client, name)
+    create_tables(client)
     scene = Scene(client)
     arguments = [dynamodb_local, access_key, CUSTOMER, format_instant(HOUR)]
     with subprocess.Popen(
