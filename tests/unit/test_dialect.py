@@ -1,4 +1,4 @@
-"""Every test says in one sentence which rule it holds: docs/tests.md#names-and-docstrings."""
+"""Every test says in one sentence which rule it holds, and waits for conditions: docs/tests.md."""
 
 import ast
 import re
@@ -12,6 +12,11 @@ FILES = sorted(file.relative_to(TESTS).as_posix() for file in TESTS.rglob("test_
 SMALL_WORDS = frozenset(
     {"a", "an", "the", "is", "are", "be", "its", "it", "this", "that", "of", "test", "tests"}
 )
+
+SLEEPERS = {
+    "agent/plugin.py",  # a source that hangs
+    "agent/test_crash.py",  # kills at random moments
+}
 
 
 def all_tests(source: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -38,6 +43,15 @@ def faults(source: str) -> list[str]:
         elif words(rule) <= words(test.name):
             found.append(f"{test.name}: the docstring repeats the name")
     return found
+
+
+def sleeps(source: str) -> list[int]:
+    """Return the lines that call ``sleep``, of whatever module."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "sleep"
+    ]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -67,3 +81,17 @@ def test_a_rule_is_accepted() -> None:
     """A sentence that says more than the name is no fault, in a class and with a second paragraph too."""
     rule = '"""An hour has 3600 seconds.\n\n        Leap seconds are UTC\'s affair\n        """'
     assert [] == faults(f"class TestHour:\n    async def test_the_length(self):\n        {rule}\n")
+
+
+def test_nothing_sleeps_and_hopes() -> None:
+    """A pause is no proof that something is done: only a hanging source and random kills sleep in tests/."""
+    files = {
+        file.relative_to(TESTS).as_posix(): file.read_text(encoding="utf-8") for file in TESTS.rglob("*.py")
+    }
+    assert sorted(SLEEPERS) == sorted(name for name, source in files.items() if sleeps(source))
+
+
+@pytest.mark.parametrize("source", ["import time\ntime.sleep(1)", "from time import sleep\nsleep(1)"])
+def test_a_sleep_is_found(source: str) -> None:
+    """Both ways to call it are seen, by their lines."""
+    assert [2] == sleeps(source)
