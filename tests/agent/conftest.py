@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -15,26 +16,18 @@ from agent.engine.observation import Moment, Observation, SourceError
 from local.measuring.mqtt_wire import WireClient
 from local.services.mosquitto import Mosquitto
 from local.services.postgres import PostgreSQL
+from testing.waiting import wait_for
 
 type Until = Callable[[Callable[[], object]], None]
 type Watch = Callable[..., MosquittoCollector]
 type Connect = Callable[[str], WireClient]
 type Round = Callable[[MosquittoCollector], Observation]
 
-_DEADLINE_SECONDS = 30.0
-
 
 @pytest.fixture
 def until() -> Until:
     """Waits until a condition holds; fails the test at a deadline."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true in time"
-            time.sleep(0.02)
-
-    return wait
+    return wait_for
 
 
 @pytest.fixture
@@ -106,17 +99,16 @@ def next_round() -> Round:
     """Collects until a round arrives that began after the call, so that it holds all that went before."""
 
     def collect(collector: MosquittoCollector) -> Observation:
-        deadline = time.monotonic() + _DEADLINE_SECONDS
         called_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        while True:
-            try:
-                observation = collector.collect()
-            except SourceError:
-                observation = None
-            if observation is not None and observation.at.awake_ns > called_ns:
-                return observation
-            assert time.monotonic() < deadline, "no new round came in time"
-            time.sleep(0.05)
+        found: list[Observation] = []
+
+        def came() -> bool:
+            with suppress(SourceError):
+                found.append(collector.collect())
+            return bool(found) and found[-1].at.awake_ns > called_ns
+
+        wait_for(came, "a round of the broker")
+        return found[-1]
 
     return collect
 

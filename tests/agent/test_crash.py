@@ -4,9 +4,11 @@ import random
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
-from tests.agent.process import Agent, Source, wait_for
+from testing.waiting import wait_for
+from tests.agent.process import Agent, Source
 from tests.agent.service import Service
 
 KILLS = 8
@@ -25,6 +27,7 @@ class FastClock:
 
 
 def test_killed_at_random_moments_every_request_is_billed_once(tmp_path: Path) -> None:
+    """After 8 kills at random moments the hours have no gap and bill exactly what the source counted."""
     source = Source(tmp_path / "counter.json")
     clock = FastClock()
     stopped = threading.Event()
@@ -41,8 +44,7 @@ def test_killed_at_random_moments_every_request_is_billed_once(tmp_path: Path) -
         user = threading.Thread(target=use)
         user.start()
         for kill in range(KILLS):
-            seen = len(service.requests)
-            wait_for(lambda seen=seen: len(service.requests) > seen, "a request")  # type: ignore[misc]
+            wait_for(partial(_asked_since, service, len(service.requests)), "a request")
             time.sleep(random.random())
             agent.kill()
             if kill % 3 == 1:
@@ -60,6 +62,10 @@ def test_killed_at_random_moments_every_request_is_billed_once(tmp_path: Path) -
         assert [first + n * timedelta(hours=1) for n in range(len(service.hours()))] == service.hours()
         assert 1 == len({state for _, state in service.stored})
         assert 0 == agent.stop()
+
+
+def _asked_since(service: Service, requests: int) -> bool:
+    return len(service.requests) > requests
 
 
 def _counters(service: Service) -> set[str]:

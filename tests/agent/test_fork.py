@@ -75,6 +75,7 @@ def restored(rig: Rig, kept: Path) -> None:
 def test_a_journal_restored_from_a_copy_bills_nothing_twice_and_loses_only_its_absence(
     tmp_path: Path, machine: Machine, service: Service, make: Make, copied_at: int, lived_on: int
 ) -> None:
+    """A journal put back from a copy up to 2 h old forks, and what is billed is what the source counted."""
     rig = make(tmp_path / "journal", machine)
     rig.instance.look(rig.source.observe())
     live(rig, 10, copied_at)
@@ -99,6 +100,7 @@ def test_a_journal_restored_from_a_copy_bills_nothing_twice_and_loses_only_its_a
 def test_a_cloned_machine_with_the_same_broker_bills_it_once(
     tmp_path: Path, machine: Machine, service: Service, make: Make
 ) -> None:
+    """A clone that reads the same broker takes a name of its own, and each amount is billed once."""
     original = make(tmp_path / "one", machine)
     original.instance.look(original.source.observe())
     live(original, 10, 3600)
@@ -118,6 +120,7 @@ def test_a_cloned_machine_with_the_same_broker_bills_it_once(
 def test_after_a_fork_unsent_catch_up_is_withdrawn_and_said_so(
     tmp_path: Path, machine: Machine, service: Service, make: Make
 ) -> None:
+    """A fork takes unanswered catch-up back to 0, and flags it catch_up_withdrawn and journal_forked."""
     rig = make(tmp_path / "journal", machine)
     rig.instance.look(rig.source.observe())
     live(rig, 10, EVERY)
@@ -138,6 +141,7 @@ def test_after_a_fork_unsent_catch_up_is_withdrawn_and_said_so(
 def test_after_a_fork_a_source_not_seen_in_this_run_starts_from_a_baseline(
     tmp_path: Path, machine: Machine, service: Service, make: Make
 ) -> None:
+    """After a fork a source not yet read in this run begins at a baseline: its 1000 add nothing."""
     rig = make(tmp_path / "journal", machine)
     other = Counters(machine, NOON - timedelta(days=2))
     rig.instance.look(rig.source.observe())
@@ -157,6 +161,7 @@ def test_after_a_fork_a_source_not_seen_in_this_run_starts_from_a_baseline(
 def test_a_fork_survives_a_kill_right_after_it(
     tmp_path: Path, machine: Machine, service: Service, make: Make
 ) -> None:
+    """An agent killed right after a fork keeps its new name, and bills exactly what the source counted."""
     rig = make(tmp_path / "journal", machine)
     rig.instance.look(rig.source.observe())
     live(rig, 10, EVERY)
@@ -176,6 +181,7 @@ def test_a_fork_survives_a_kill_right_after_it(
 def test_a_second_fork_keeps_apart_what_the_first_had_parted(
     tmp_path: Path, machine: Machine, service: Service, make: Make
 ) -> None:
+    """Two forks in a row, what the first one parted still unsent, bill exactly what the source counted."""
     rig = make(tmp_path / "journal", machine)
     rig.instance.look(rig.source.observe())
     live(rig, 10, EVERY)
@@ -221,6 +227,7 @@ def test_a_second_fork_in_one_run_takes_nothing_away_twice(
 
 
 def test_the_hour_in_which_the_run_began_is_parted_at_that_moment() -> None:
+    """What a run found, 30, ends where the run began; what it counted itself, 12, begins there."""
     carried = MeasuredHour(
         0, 0, 600_000, {"http_requests": 30}, sources={"http": SourceHour("ok", covered_ms=600_000)}
     )

@@ -35,6 +35,7 @@ def source(machine: Machine) -> Counters:
 
 
 def test_an_amount_is_what_came_since_the_last_look(instance: Instance, source: Counters) -> None:
+    """The first look is a baseline; four looks 15 s apart, 7 more at each, are 28 over 60 covered seconds."""
     instance.look(source.observe())
     for _ in range(4):
         source.grow(7)
@@ -47,6 +48,7 @@ def test_an_amount_is_what_came_since_the_last_look(instance: Instance, source: 
 
 
 def test_the_same_observation_again_changes_nothing(instance: Instance, source: Counters) -> None:
+    """An observation that comes again, alone or twice in one tick, adds nothing: 7 stay 7."""
     instance.look(source.observe({"active_devices": 4}))
     source.grow(7)
     instance.machine.wait(15)
@@ -61,6 +63,7 @@ def test_the_same_observation_again_changes_nothing(instance: Instance, source: 
 def test_an_observation_that_went_through_is_not_counted_again_by_the_next_run(
     instance: Instance, source: Counters
 ) -> None:
+    """The next run counts on from the last committed observation: 7 stay 7, and none of it is catch-up."""
     instance.look(source.observe())
     source.grow(7)
     instance.machine.wait(15)
@@ -74,6 +77,7 @@ def test_an_observation_that_went_through_is_not_counted_again_by_the_next_run(
 
 
 def test_building_takes_the_next_revision_and_freezes_the_bytes(instance: Instance, source: Counters) -> None:
+    """A frozen revision keeps its bytes over a restart and new amounts, until the next one is built."""
     instance.look(source.observe())
     instance.journal.build(REPORTER)
     first = instance.frozen()
@@ -93,6 +97,7 @@ def test_building_takes_the_next_revision_and_freezes_the_bytes(instance: Instan
 
 
 def test_revisions_go_on_counting_after_a_restart(instance: Instance) -> None:
+    """A journal opened again takes the next revision of its hour: 1, 2, 3, 4 over three restarts."""
     instance.look()
     revisions = [instance.drain()[0].revision]
     for _ in range(3):
@@ -105,6 +110,7 @@ def test_revisions_go_on_counting_after_a_restart(instance: Instance) -> None:
 def test_an_hour_that_ended_gets_one_final_report_and_then_leaves_the_journal(
     instance: Instance, source: Counters
 ) -> None:
+    """An hour that ended is reported as final once, observed to its very end, and never sent again."""
     instance.look(source.observe())
     source.grow(7)
     instance.live(2700)
@@ -125,6 +131,7 @@ def test_an_hour_that_ended_gets_one_final_report_and_then_leaves_the_journal(
 def test_every_hour_in_which_the_agent_was_down_gets_an_empty_report(
     instance: Instance, source: Counters
 ) -> None:
+    """Each hour that the agent was down gets a final report without counters, every source agent_down."""
     instance.look(source.observe())
     source.grow(40)
     instance.machine.wait(3 * 3600)
@@ -144,6 +151,7 @@ def test_every_hour_in_which_the_agent_was_down_gets_an_empty_report(
 def test_what_a_source_counted_while_the_agent_was_down_goes_to_the_hour_where_it_is_seen(
     instance: Instance, source: Counters
 ) -> None:
+    """What came in 3 h of absence is in the hour of the next look, catch_up_from being the look before."""
     instance.look(source.observe())
     seen_at = instance.machine.true
     source.grow(40)
@@ -158,6 +166,7 @@ def test_what_a_source_counted_while_the_agent_was_down_goes_to_the_hour_where_i
 def test_what_a_source_counted_while_the_machine_was_suspended_is_catch_up_too(
     instance: Instance, source: Counters
 ) -> None:
+    """Three hours of suspension are an absence: what came in them is catch-up of the hour after it."""
     instance.look(source.observe())
     seen_at = instance.machine.true
     source.grow(1000)
@@ -179,6 +188,7 @@ def test_what_a_source_counted_while_the_machine_was_suspended_is_catch_up_too(
 def test_what_was_observed_before_a_suspension_does_not_end_its_gap(
     instance: Instance, source: Counters
 ) -> None:
+    """A reading made before a suspension and handled after it leaves the 40 of the gap catch-up."""
     instance.look(source.observe())
     instance.machine.wait(15)
     on_its_way = source.observe()
@@ -196,6 +206,7 @@ def test_what_was_observed_before_a_suspension_does_not_end_its_gap(
 def test_a_report_with_catch_up_waits_for_every_hour_from_the_gaps_first_on(
     instance: Instance, source: Counters
 ) -> None:
+    """Catch-up goes out once every hour of its gap is delivered or quarantined, and not while one waits."""
     instance.look(source.observe())
     source.grow(40)
     instance.machine.wait(2 * 3600)
@@ -224,6 +235,7 @@ def test_a_report_with_catch_up_waits_for_every_hour_from_the_gaps_first_on(
 
 
 def test_answered_catch_up_is_ours_and_holds_nothing_back(instance: Instance, source: Counters) -> None:
+    """Once catch-up is answered it is pending no more, and the next revision of its hour goes out at once."""
     instance.look(source.observe())
     source.grow(40)
     instance.machine.wait(3600)
@@ -239,6 +251,7 @@ def test_answered_catch_up_is_ours_and_holds_nothing_back(instance: Instance, so
 def test_a_failing_source_keeps_its_last_value_and_says_what_is_wrong(
     instance: Instance, source: Counters
 ) -> None:
+    """A source that fails says why and is covered no longer; the next good look covers all 315 s again."""
     instance.look(source.observe())
     instance.machine.wait(15)
     instance.look(failures=[Failure("http", "unreachable", "connection refused")])
@@ -262,6 +275,7 @@ def test_a_failing_source_keeps_its_last_value_and_says_what_is_wrong(
 def test_what_died_with_a_source_is_missing_from_its_covered_seconds(
     instance: Instance, source: Counters
 ) -> None:
+    """A restarted source is covered from its birth on: the 10 s of its new life, not the 10 s before it."""
     instance.look(source.observe())
     instance.machine.wait(10)
     source.restart()
@@ -273,6 +287,7 @@ def test_what_died_with_a_source_is_missing_from_its_covered_seconds(
 
 
 def test_a_source_never_read_is_missing_not_zero(instance: Instance) -> None:
+    """A source that could never be read has no counter at all and 0 covered seconds."""
     instance.look(failures=[Failure("influxdb", "unreachable", "connection refused")])
     (report,) = instance.drain()
     assert {} == report.counters
@@ -285,6 +300,7 @@ def test_a_source_never_read_is_missing_not_zero(instance: Instance) -> None:
 def test_someone_else_behind_the_address_is_flagged_and_adds_nothing(
     instance: Instance, source: Counters
 ) -> None:
+    """A total of 50,000 behind an uptime that fits no restart adds 0 and is flagged source_identity."""
     instance.look(source.observe())
     instance.machine.wait(15)
     other = Observation(
@@ -296,12 +312,14 @@ def test_someone_else_behind_the_address_is_flagged_and_adds_nothing(
 
 
 def test_counters_without_an_identity_are_refused(instance: Instance) -> None:
+    """Totals that come without an identity make no counter; their source is unidentified."""
     instance.look(Observation(instance.machine.moment(), None, {REQUESTS: 5}))
     (report,) = instance.drain()
     assert ({}, "unidentified") == (report.counters, report.sources["http"].status)
 
 
 def test_levels_are_integrated_and_split_at_the_hour(instance: Instance, machine: Machine) -> None:
+    """A level read every 15 s is integrated to the second and parted at the full hour: 3000 s and 600 s."""
     for step in range(4 * 60):
         instance.look(Observation(machine.moment(), None, gauges={"active_devices": 10 + step % 2}))
         machine.wait(15)
@@ -315,6 +333,7 @@ def test_levels_are_integrated_and_split_at_the_hour(instance: Instance, machine
 def test_a_level_of_the_past_is_held_only_as_long_as_it_is_valid(
     instance: Instance, machine: Machine
 ) -> None:
+    """A level that is not read again is held for the 45 s of its validity, though 600 s go by."""
     instance.look(Observation(machine.moment(), None, gauges={"active_devices": 10}))
     machine.wait(600)
     instance.look()
@@ -324,6 +343,7 @@ def test_a_level_of_the_past_is_held_only_as_long_as_it_is_valid(
 
 
 def test_one_bad_source_does_not_spoil_the_tick_of_another(instance: Instance, source: Counters) -> None:
+    """A source with a negative total is malformed, and what another counted in that hour is unhurt."""
     instance.look(source.observe())
     source.grow(2)
     instance.machine.wait(15)
@@ -337,6 +357,7 @@ def test_one_bad_source_does_not_spoil_the_tick_of_another(instance: Instance, s
 def test_a_source_that_is_switched_off_says_nothing_and_is_caught_up_when_it_is_back(
     instance: Instance, source: Counters
 ) -> None:
+    """A source that is not enabled is in no report, and its 9 are counted once it is enabled again."""
     instance.look(source.observe())
     source.grow(9)
     instance.enabled = frozenset({"other"})
@@ -352,6 +373,7 @@ def test_a_source_that_is_switched_off_says_nothing_and_is_caught_up_when_it_is_
 def test_an_hour_that_no_report_can_carry_is_put_aside_and_blocks_no_other(
     instance: Instance, source: Counters
 ) -> None:
+    """An hour whose sum exceeds 63 bits is quarantined with its field named, and the next ones go out."""
     instance.look(source.observe())
     for _ in range(3):
         source.grow(2**62)
@@ -370,6 +392,7 @@ def test_an_hour_that_no_report_can_carry_is_put_aside_and_blocks_no_other(
 def test_a_month_of_hours_without_an_answer_stays_small_and_complete(
     instance: Instance, source: Counters, machine: Machine
 ) -> None:
+    """A month without an answer keeps 744 final reports to send, with every amount, in less than 4 MB."""
     instance.look(source.observe({"active_devices": 7}))
     for _ in range(31 * 24):
         source.grow(1)
@@ -382,6 +405,7 @@ def test_a_month_of_hours_without_an_answer_stays_small_and_complete(
 
 
 def test_the_state_id_fits_the_contract_and_stays_with_the_file(instance: Instance) -> None:
+    """The state id is at most 36 letters and digits, and the same when the journal is opened again."""
     before = instance.journal.state_id
     assert len(before) <= 36
     assert before.isalnum()
@@ -390,6 +414,7 @@ def test_the_state_id_fits_the_contract_and_stays_with_the_file(instance: Instan
 
 
 def test_a_transaction_that_breaks_off_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
+    """A transaction that ends in an error leaves no row behind."""
     file = JournalFile(tmp_path / "journal", MEGABYTE)
 
     def break_off() -> None:

@@ -38,6 +38,7 @@ def unlimited() -> Iterator[None]:
 def test_a_tick_that_cannot_be_written_moves_no_last_value_and_the_next_recovers_it(
     path: Path, unlimited: None
 ) -> None:
+    """On a full disk a tick counts nothing and frees the ballast; the next one has the 13, and disk_full."""
     machine = Machine()
     source = Counters(machine)
     with Instance(path, machine) as instance:
@@ -115,6 +116,7 @@ def test_an_observation_that_could_not_be_written_is_offered_again(path: Path, u
 
 
 def test_the_database_does_not_grow_beyond_its_bound_and_delivering_makes_room(path: Path) -> None:
+    """A full journal stays within its 256 KB, and what is delivered makes room without a lost amount."""
     machine = Machine()
     source = Counters(machine)
     with Instance(path, machine, max_bytes=MEGABYTE // 4, longest_tick=3600) as instance:
@@ -153,6 +155,7 @@ def _amounts(instance: Instance) -> list[int]:
 
 
 def test_while_somebody_else_holds_the_database_nothing_is_lost(path: Path) -> None:
+    """While another process holds the database a tick is refused as locked; the next one has the 13."""
     machine = Machine()
     source = Counters(machine)
     with Instance(path, machine) as instance:
@@ -174,6 +177,7 @@ def test_while_somebody_else_holds_the_database_nothing_is_lost(path: Path) -> N
 
 
 def test_one_agent_at_a_time_has_the_journal(path: Path) -> None:
+    """A journal that is open cannot be opened by another agent, and can once it is closed."""
     file = JournalFile(path, MEGABYTE)
     with pytest.raises(JournalError, match="another agent is using"):
         JournalFile(path, MEGABYTE)
@@ -182,6 +186,7 @@ def test_one_agent_at_a_time_has_the_journal(path: Path) -> None:
 
 
 def test_a_killed_agent_leaves_no_lock_behind(path: Path) -> None:
+    """The journal's lock ends with the process that held it, even one that was killed."""
     script = (
         "import sys, time; from pathlib import Path; from agent.journal.file import JournalFile; "
         "file = JournalFile(Path(sys.argv[1]), 1 << 20); print('open', flush=True); time.sleep(60)"
@@ -194,6 +199,7 @@ def test_a_killed_agent_leaves_no_lock_behind(path: Path) -> None:
 
 
 def test_a_journal_of_another_version_is_refused(path: Path) -> None:
+    """A journal of another schema is refused, with both numbers: 99, not 1."""
     JournalFile(path, MEGABYTE).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version=99")
@@ -203,6 +209,7 @@ def test_a_journal_of_another_version_is_refused(path: Path) -> None:
 
 
 def test_a_database_of_someone_else_is_refused(path: Path) -> None:
+    """A database that holds tables but is no journal of this agent is refused as such."""
     db = sqlite3.connect(path)
     db.execute("CREATE TABLE theirs (x)")
     db.close()
@@ -211,12 +218,14 @@ def test_a_database_of_someone_else_is_refused(path: Path) -> None:
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    """A file that is no SQLite database is refused with the advice to move it away."""
     path.write_bytes(b"not a database, " * 100)
     with pytest.raises(JournalError, match="move it away"):
         JournalFile(path, MEGABYTE)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    """A journal in a folder that is not there is refused as a place that cannot be written."""
     with pytest.raises(JournalError, match="cannot be written"):
         JournalFile(tmp_path / "missing" / "journal", MEGABYTE)
 

@@ -37,6 +37,7 @@ def old_source(machine: Machine) -> Counters:
 
 
 def test_an_answer_moves_the_timeline_only_as_far_as_it_must() -> None:
+    """An answer moves the timeline to the near end of what it vouches for, and not at all from inside."""
     begin = Moment("b", 0, 0)
     asked, answered = Moment("b", 10**10, 0), Moment("b", 10**10 + 5 * 10**8, 0)
     timeline = Timeline(begin, to_ms(NOON), known=False)
@@ -50,6 +51,7 @@ def test_an_answer_moves_the_timeline_only_as_far_as_it_must() -> None:
 
 
 def test_provisional_hours_are_not_sent(start: Start) -> None:
+    """Before the service's first answer no hour is sent, though two of them are over."""
     instance = start(Machine())
     instance.live(2 * 3600)
     assert [] == instance.drain()
@@ -64,6 +66,7 @@ def test_provisional_hours_are_not_sent(start: Start) -> None:
 def test_hours_by_a_wrong_wall_clock_move_to_their_places_once_the_time_is_known(
     start: Start, off: timedelta
 ) -> None:
+    """Hours by a clock that is off by -20,000 to +400 days move to their true places, 15 in all."""
     machine = Machine(NOON + timedelta(minutes=2), off)
     source = old_source(machine)
     instance = start(machine)
@@ -84,6 +87,7 @@ def test_hours_by_a_wrong_wall_clock_move_to_their_places_once_the_time_is_known
 
 
 def test_an_hour_by_the_wall_clock_joins_the_one_from_before_the_reboot(start: Start) -> None:
+    """Amounts of one hour before and after a reboot, 5 and 7, add up to one report of the whole span."""
     machine = Machine(NOON + timedelta(minutes=10))
     source = old_source(machine)
     instance = start(machine)
@@ -108,6 +112,7 @@ def test_an_hour_by_the_wall_clock_joins_the_one_from_before_the_reboot(start: S
 
 
 def test_in_the_same_boot_a_restarted_agent_still_knows_the_time(start: Start) -> None:
+    """A restart in the same boot knows the service's time at once, though the wall clock is 3 days off."""
     machine = Machine(off=timedelta(days=-3))
     instance = start(machine)
     instance.learn_the_time()
@@ -119,6 +124,7 @@ def test_in_the_same_boot_a_restarted_agent_still_knows_the_time(start: Start) -
 
 
 def test_after_a_reboot_an_uptime_that_could_be_the_same_waits_for_the_time(start: Start) -> None:
+    """After a reboot an uptime is time_unknown, not a restart; once the time is known its 30 are counted."""
     machine = Machine()
     source = old_source(machine)
     instance = start(machine)
@@ -139,6 +145,7 @@ def test_after_a_reboot_an_uptime_that_could_be_the_same_waits_for_the_time(star
 
 
 def test_without_a_service_the_wall_clock_is_the_time(tmp_path: Path) -> None:
+    """Where the wall clock is the truth, an uptime is judged at once after a reboot and its 30 counted."""
     machine = Machine()
     source = old_source(machine)
     with Instance(tmp_path / "journal", machine, wall_is_truth=True) as instance:
@@ -151,6 +158,7 @@ def test_without_a_service_the_wall_clock_is_the_time(tmp_path: Path) -> None:
 
 
 def test_the_hour_never_goes_back(start: Start) -> None:
+    """When the service's time falls back by 5 minutes, counting goes on in the hour that has begun."""
     machine = Machine(NOON + timedelta(minutes=59, seconds=50))
     source = old_source(machine)
     source.tells_start = True
@@ -171,6 +179,7 @@ def test_the_hour_never_goes_back(start: Start) -> None:
 
 
 def test_a_reboot_with_a_clock_in_the_past_goes_on_where_the_journal_was(start: Start) -> None:
+    """After a reboot into the past, time goes on one millisecond after the journal's last instant."""
     machine = Machine(NOON + timedelta(minutes=10))
     instance = start(machine)
     instance.learn_the_time()
@@ -182,6 +191,7 @@ def test_a_reboot_with_a_clock_in_the_past_goes_on_where_the_journal_was(start: 
 
 
 def test_a_wall_clock_that_is_off_by_more_than_a_minute_is_reported(start: Start) -> None:
+    """A wall clock 62 s off flags its hour clock_skew, one 58 s off flags nothing."""
     machine = Machine(off=timedelta(seconds=62))
     instance = start(machine)
     instance.learn_the_time()
@@ -194,6 +204,7 @@ def test_a_wall_clock_that_is_off_by_more_than_a_minute_is_reported(start: Start
 
 
 def test_a_suspended_machine_leaves_empty_hours_and_counts_what_went_on_elsewhere(start: Start) -> None:
+    """Two hours asleep leave an hour that is agent_down; the 21 counted meanwhile are in the hour after."""
     machine = Machine(NOON + timedelta(minutes=10))
     source = old_source(machine)
     instance = start(machine)
@@ -208,6 +219,7 @@ def test_a_suspended_machine_leaves_empty_hours_and_counts_what_went_on_elsewher
 
 
 def test_a_clock_years_ahead_does_not_make_up_hours_beyond_the_reports_retention(start: Start) -> None:
+    """A service time 1000 days ahead makes no more hours than the 400 days that reports are kept."""
     machine = Machine()
     instance = start(machine)
     instance.learn_the_time()
@@ -220,6 +232,7 @@ def test_a_clock_years_ahead_does_not_make_up_hours_beyond_the_reports_retention
 
 @given(st.integers(-400 * 24 * HOUR_MS, 400 * 24 * HOUR_MS), st.integers(1, 60))
 def test_moved_hours_stay_in_order_and_never_reach_into_the_future(offset_ms: int, count: int) -> None:
+    """Moved hours follow one another without a gap up to the open one, and no amount is lost."""
     first = to_ms(NOON)
     hours = [
         MeasuredHour(first + index * HOUR_MS, counters={"http_requests": index}) for index in range(count)
@@ -234,6 +247,7 @@ def test_moved_hours_stay_in_order_and_never_reach_into_the_future(offset_ms: in
 
 
 def test_an_observation_is_placed_when_it_was_made_not_when_it_is_handled(start: Start) -> None:
+    """A level counts from when it was read: all 25 s, though its tick came 10 s later."""
     machine = Machine(NOON + timedelta(minutes=30))
     instance = start(machine)
     instance.learn_the_time()

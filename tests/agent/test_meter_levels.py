@@ -10,12 +10,14 @@ HOUR = 3_600_000
 
 
 def test_a_level_is_integrated_for_at_most_as_long_as_it_is_valid() -> None:
+    """A level that is valid for 45 s is integrated over 45 s of the 90, and a later look adds nothing."""
     level, gauge = levels.integrate(HeldLevel(7, 1000, 1000), None, (0, 90_000), 45_000)
     assert GaugeHour(7, 7, 7 * 45_000, 45_000) == gauge
     assert (level, gauge) == levels.integrate(level, gauge, (0, 200_000), 45_000)
 
 
 def test_a_span_is_never_integrated_twice_nor_backwards() -> None:
+    """A span that ends before what is integrated already adds nothing, nor does a late reading go back."""
     level, gauge = levels.integrate(HeldLevel(7, 1000, 1000), None, (0, 11_000), 45_000)
     assert (level, gauge) == levels.integrate(level, gauge, (0, 5_000), 45_000)
     late = levels.read(level, 9, 8_000)
@@ -23,6 +25,7 @@ def test_a_span_is_never_integrated_twice_nor_backwards() -> None:
 
 
 def test_the_greatest_value_is_that_of_any_moment_of_the_hour() -> None:
+    """An hour's greatest is the highest value that was shown, 12, and its last the newest, 5."""
     gauge = levels.show(levels.show(levels.show(None, 3), 12), 5)
     assert GaugeHour(last=5, greatest=12) == gauge
 
@@ -34,6 +37,7 @@ def test_the_greatest_value_is_that_of_any_moment_of_the_hour() -> None:
 def test_hours_in_whole_seconds_lose_less_than_one_second_of_the_last_level_in_all(
     steps: list[tuple[int, int]], begin_ms: int
 ) -> None:
+    """Sealed hours are whole seconds, what is cut is carried on, and under a second is left in the end."""
     level: HeldLevel | None = None
     now_ms, exact, exact_ms, sealed, sealed_ms = begin_ms, 0, 0, 0, 0
     gauge: GaugeHour | None = None

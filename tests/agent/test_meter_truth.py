@@ -99,6 +99,7 @@ class History:
 def test_with_a_start_time_all_is_counted_but_what_died_with_the_source(
     steps: list[tuple[str, int]],
 ) -> None:
+    """With a start time the hours add up to what the source counted, less what died with it unseen."""
     check(History(tells_start=True), steps)
 
 
@@ -107,6 +108,7 @@ def test_with_a_start_time_all_is_counted_but_what_died_with_the_source(
 def test_with_an_uptime_all_is_counted_on_a_machine_that_does_not_sleep(
     steps: list[tuple[str, int]],
 ) -> None:
+    """With an uptime alone the hours add up likewise, provided that the machine never suspends."""
     # A life that begins just before a machine sleeps can have the very uptime of the former one, since
     # uptimes of some sources stop in sleep: then nothing tells them apart, and no amount is made up.
     check(History(tells_start=False), [step for step in steps if step[0] != "suspend"])

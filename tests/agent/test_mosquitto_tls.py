@@ -1,7 +1,7 @@
 """The mosquitto collector over TLS, with certificates that openssl makes for the test."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ type Watch = Callable[..., MosquittoCollector]
 type Round = Callable[[MosquittoCollector], Observation]
 
 
-def make_certificate(certificate: Path, key: Path, options: list[str | Path]) -> None:
+def make_certificate(certificate: Path, key: Path, options: Sequence[str | Path]) -> None:
     """One openssl call: a new key and a certificate for it."""
     openssl = find_program("openssl", "apt-get install openssl")
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
@@ -33,7 +33,14 @@ def make_authority(folder: Path, name: str) -> Path:
     key = folder / f"{name}-ca.key"
     self_signed = ["-subj", f"/CN={name} authority", "-addext", "keyUsage=critical,keyCertSign"]
     signed = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    issuer = ["-addext", "basicConstraints=critical,CA:FALSE", "-CA", authority, "-CAkey", key]
+    issuer: list[str | Path] = [
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-CA",
+        authority,
+        "-CAkey",
+        key,
+    ]
     make_certificate(authority, key, self_signed)
     make_certificate(server, folder / f"{name}.key", [*signed, *issuer])
     return authority

@@ -14,7 +14,8 @@ from agent.journal import rows
 from agent.journal.file import open_read_only
 from local.measuring.relay import Relay
 from local.services.mosquitto import Mosquitto
-from tests.agent.process import Agent, wait_for
+from testing.waiting import wait_for
+from tests.agent.process import Agent
 
 ROUND_BYTES = 300
 """More than one round of the broker's totals takes on the wire, so that one the agent has not looked at yet

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.process import ROOT, Agent, Source, health, page, wait_for
+from testing.waiting import wait_for
+from tests.agent.process import ROOT, Agent, Source, health, page
 from tests.agent.service import Service
 
 
@@ -40,6 +41,7 @@ def observed(service: Service) -> bool:
 
 
 def test_on_sigterm_the_last_amounts_are_sent(tmp_path: Path, service: Service, source: Source) -> None:
+    """On SIGTERM the 41 that no report had yet go out in one that is not final, and the agent ends with 0."""
     with Agent(tmp_path, service.url, "FileCounter", POLL_SECONDS="1", REPORT_EVERY_SECONDS="1") as agent:
         wait_for(lambda: observed(service), "the first report")
         agent.environment["REPORT_EVERY_SECONDS"] = "3600"
@@ -55,6 +57,7 @@ def test_on_sigterm_the_last_amounts_are_sent(tmp_path: Path, service: Service, 
 def test_sources_that_hang_or_fail_never_delay_another(
     tmp_path: Path, service: Service, source: Source
 ) -> None:
+    """While one source hangs and another raises, a third is reported, and with it what was raised."""
     with Agent(tmp_path, service.url, "Hanging", "Broken", "FileCounter"):
         wait_for(lambda: observed(service), "the baseline")
         source.grow(5)
@@ -68,12 +71,14 @@ def test_sources_that_hang_or_fail_never_delay_another(
 
 
 def test_two_sources_for_one_metric_are_an_error_at_the_start(tmp_path: Path, source: Source) -> None:
+    """Two sources that fill http_requests end the start with status 2 and the metric's name."""
     ended = Agent(tmp_path, None, "FileCounter", "Rival").run("run")
     assert 2 == ended.returncode
     assert "http_requests" in ended.stderr
 
 
 def test_faulty_settings_are_all_named_and_the_status_is_2(tmp_path: Path) -> None:
+    """`run`, `check` and `status` end with 2 on faulty settings and name each of them, without traceback."""
     agent = Agent(tmp_path, None, POLL_SECONDS="0", INSTANCE_ID="a b", MQTT_PORT="x")
     for command in ("run", "check", "status"):
         ended = agent.run(command)
@@ -84,6 +89,7 @@ def test_faulty_settings_are_all_named_and_the_status_is_2(tmp_path: Path) -> No
 
 
 def test_a_factory_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    """A source whose factory cannot be had ends the start with status 2 and its name, no traceback."""
     ended = Agent(tmp_path, None, "Nowhere").run("run")
     assert 2 == ended.returncode
     assert "Nowhere" in ended.stderr
@@ -91,6 +97,7 @@ def test_a_factory_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_a_source_with_a_name_that_no_report_can_carry_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """A source whose name has blanks, which no report can carry, ends the start with status 2."""
     ended = Agent(tmp_path, None, "Nameless").run("run")
     assert 2 == ended.returncode
     assert "'Has Blanks' is no name for a source" in ended.stderr
@@ -99,6 +106,7 @@ def test_a_source_with_a_name_that_no_report_can_carry_is_an_error_at_the_start(
 def test_with_mqtt_and_another_source_it_stays_within_50_megabytes(
     tmp_path: Path, service: Service, source: Source
 ) -> None:
+    """With MQTT and another source enabled the agent keeps below 50 MB of resident memory."""
     # As in its image: without httpx's own command line, which only development has, and with two arenas.
     image = tmp_path / "image"
     image.mkdir()
@@ -120,6 +128,7 @@ def test_with_mqtt_and_another_source_it_stays_within_50_megabytes(
 
 
 def test_a_second_agent_on_the_same_journal_does_not_start(tmp_path: Path, source: Source) -> None:
+    """A second agent on a journal in use ends with status 1 and says that another one uses it."""
     with Agent(tmp_path, None, "FileCounter") as agent:
         wait_for(agent.journal.exists, "the journal")
         wait_for(lambda: "open hour" in agent.run("status").stdout, "the first tick")
@@ -129,6 +138,7 @@ def test_a_second_agent_on_the_same_journal_does_not_start(tmp_path: Path, sourc
 
 
 def test_unlicensed_it_measures_nothing_and_says_so(tmp_path: Path, service: Service, port: int) -> None:
+    """Unlicensed the agent sends no request and makes no journal, and its health page says so."""
     address = f"127.0.0.1:{port}"
     with Agent(
         tmp_path, service.url, "FileCounter", CUSTOMER_ID="unlicensed", HEALTH_ADDRESS=address
@@ -141,6 +151,7 @@ def test_unlicensed_it_measures_nothing_and_says_so(tmp_path: Path, service: Ser
 
 
 def test_without_a_billing_url_it_measures_and_keeps(tmp_path: Path, source: Source, port: int) -> None:
+    """Without a billing URL the agent warns and keeps: its 12 are in the journal after a kill."""
     with Agent(tmp_path, None, "FileCounter", HEALTH_ADDRESS=f"127.0.0.1:{port}") as agent:
         wait_for(lambda: "counter" in health(port).get("sources", {}), "the baseline")
         source.grow(12)
@@ -153,6 +164,7 @@ def test_without_a_billing_url_it_measures_and_keeps(tmp_path: Path, source: Sou
 def test_the_health_page_shows_sources_alarms_and_what_waits(
     tmp_path: Path, service: Service, source: Source, port: int
 ) -> None:
+    """/healthz has each source's status, /metrics the failed source and the deliveries; else 404."""
     address = f"127.0.0.1:{port}"
     with Agent(tmp_path, service.url, "Broken", "FileCounter", HEALTH_ADDRESS=address):
         wait_for(lambda: len(health(port).get("sources", {})) == 2, "both sources")
@@ -170,6 +182,7 @@ def test_the_health_page_shows_sources_alarms_and_what_waits(
 
 
 def test_a_health_address_that_is_taken_is_named(tmp_path: Path) -> None:
+    """A health address that is taken ends the start with status 2 and the setting's name."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         ended = Agent(tmp_path, None, HEALTH_ADDRESS=address).run("run")
@@ -180,6 +193,7 @@ def test_a_health_address_that_is_taken_is_named(tmp_path: Path) -> None:
 def test_check_tries_everything_once_and_prints_a_table(
     tmp_path: Path, service: Service, source: Source
 ) -> None:
+    """`check` reads every source and asks the service, prints a line of each, and makes no journal."""
     ended = Agent(tmp_path, service.url, "FileCounter").run("check")
     assert 0 == ended.returncode, ended.stderr
     lines = [re.split(r"\s{2,}", line) for line in ended.stdout.splitlines()]
@@ -189,12 +203,14 @@ def test_check_tries_everything_once_and_prints_a_table(
 
 
 def test_check_says_why_something_cannot_be_read(tmp_path: Path, source: Source) -> None:
+    """`check` ends with 1 where the service does not answer, and says so."""
     ended = Agent(tmp_path, "http://127.0.0.1:9", "FileCounter").run("check")
     assert 1 == ended.returncode
     assert "no answer" in ended.stdout
 
 
 def test_status_needs_no_running_agent_but_a_journal(tmp_path: Path) -> None:
+    """`status` runs without an agent, and ends with 1 where there is no journal."""
     ended = Agent(tmp_path, None).run("status")
     assert 1 == ended.returncode
     assert "no journal" in ended.stderr

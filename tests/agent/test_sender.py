@@ -10,7 +10,7 @@ import pytest
 
 from agent.delivery.answers import Disposition, back_off, read_answer, refusal_pause
 from metering.core.contract import Report
-from tests.agent.process import wait_for
+from testing.waiting import wait_for
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
 from tests.agent.world import NOON, REPORTER, Machine
@@ -39,18 +39,21 @@ def rig(tmp_path: Path, service: Service, machine: Machine) -> Iterator[Rig]:
 
 
 def test_the_first_call_is_whoami_and_tells_the_time(rig: Rig, service: Service) -> None:
+    """The first call is whoami, after whose answer the time is known; the report follows."""
     rig.talk()
     assert ["GET /prefix/api/usage/whoami", "POST /prefix/api/usage/report"] == service.paths
     assert not rig.instance.journal.provisional
 
 
 def test_202_delivers_the_revision(rig: Rig, service: Service) -> None:
+    """A 202 delivers its revision: 7 are billed, and nothing waits."""
     rig.talk()
     assert (7, {"accepted": 1}) == (service.billed(), dict(service.deliveries))
     assert rig.waiting() is None
 
 
 def test_the_same_bytes_again_are_a_duplicate_and_delivered(rig: Rig, service: Service) -> None:
+    """A report whose answer was lost goes again byte for byte, and as a duplicate it is delivered."""
     rig.talk()
     rig.count(3)
     service.canned = [(504, {}, b"")]
@@ -64,6 +67,7 @@ def test_the_same_bytes_again_are_a_duplicate_and_delivered(rig: Rig, service: S
 
 
 def test_superseded_by_a_revision_of_ours_is_delivered(rig: Rig, service: Service) -> None:
+    """`superseded` with a revision and digest that this journal built delivers, and is no fork."""
     rig.talk()
     before = rig.instance.journal.state_id
     held = next(iter(service.stored.values()))
@@ -85,6 +89,7 @@ def test_superseded_by_a_revision_of_ours_is_delivered(rig: Rig, service: Servic
 def test_superseded_by_a_revision_that_was_never_built_is_a_fork(
     rig: Rig, service: Service, answer: dict[str, object]
 ) -> None:
+    """`superseded` with a revision or digest that was never built is a fork: a new state id, an alarm."""
     before = rig.instance.journal.state_id
     service.canned = [service.answer(200, answer)]
     rig.talk()
@@ -93,6 +98,7 @@ def test_superseded_by_a_revision_that_was_never_built_is_a_fork(
 
 
 def test_a_conflict_is_a_fork(rig: Rig, service: Service) -> None:
+    """A 409 conflict is a fork: the journal takes a new state id."""
     before = rig.instance.journal.state_id
     service.canned = [service.error(409, "conflict", revision=1, digest="x")]
     rig.talk()
@@ -100,6 +106,7 @@ def test_a_conflict_is_a_fork(rig: Rig, service: Service) -> None:
 
 
 def test_an_hour_in_the_future_is_kept_until_its_time_has_come(rig: Rig, service: Service) -> None:
+    """A report that is window_in_future is kept, not sent again at once, and delivered within 2 minutes."""
     service.canned = [service.error(422, "window_in_future")]
     rig.talk()
     assert rig.instance.frozen() is None
@@ -114,6 +121,7 @@ def test_an_hour_in_the_future_is_kept_until_its_time_has_come(rig: Rig, service
 def test_a_report_refused_for_good_is_quarantined_and_shown(
     rig: Rig, service: Service, status: int, code: str
 ) -> None:
+    """413, window_too_old and invalid_report put a report aside, and show its code and bad field."""
     details = [{"field": "gauges.x.max", "message": "too great"}]
     service.canned = [service.error(status, code, details=details)]
     rig.talk()
@@ -124,6 +132,7 @@ def test_a_report_refused_for_good_is_quarantined_and_shown(
 
 
 def test_a_quarantined_revision_does_not_keep_the_next_one_from_delivery(rig: Rig, service: Service) -> None:
+    """After a quarantined revision the next one of the same hour is delivered with all 9."""
     service.canned = [service.error(422, "invalid_report")]
     rig.talk()
     rig.count(2, EVERY)
@@ -135,6 +144,7 @@ def test_a_quarantined_revision_does_not_keep_the_next_one_from_delivery(rig: Ri
 def test_a_refused_key_keeps_everything_and_is_tried_again_slowly(
     rig: Rig, service: Service, status: int
 ) -> None:
+    """On 401 and 403 nothing is sent for 14 s and nothing is lost: all 9 are billed once the key is good."""
     rig.talk()
     rig.count(2, EVERY)
     service.canned = [(status, {}, b'{"message": "Forbidden"}')] * 3
@@ -151,6 +161,7 @@ def test_a_refused_key_keeps_everything_and_is_tried_again_slowly(
 def test_a_wrong_key_is_said_before_anything_is_sent(
     tmp_path: Path, service: Service, machine: Machine
 ) -> None:
+    """When whoami refuses the key no report is sent, and the trouble says that the key is refused."""
     rig = Rig(tmp_path / "other", service, machine, key="wrong")
     rig.instance.look()
     rig.talk()
@@ -160,6 +171,7 @@ def test_a_wrong_key_is_said_before_anything_is_sent(
 
 
 def test_a_key_of_another_instance_is_said_before_anything_is_sent(rig: Rig, service: Service) -> None:
+    """When whoami names another instance no report is sent, and the trouble names that instance."""
     service.instance_id = "other"
     rig.talk()
     assert "cust_1/other" in rig.sender.sending.trouble
@@ -185,6 +197,7 @@ def test_a_key_of_another_instance_is_said_before_anything_is_sent(rig: Rig, ser
 def test_anything_else_is_tried_again_for_ever_with_the_same_bytes(
     rig: Rig, service: Service, answer: tuple[int, dict[str, str], bytes]
 ) -> None:
+    """Every other answer (429, 404, 3xx, 5xx, not ours) keeps a report's bytes and tries them again."""
     service.canned = [answer] * 4
     rig.settle(1800)
     assert {service.requests[0]} == set(service.requests[:5])
@@ -192,6 +205,7 @@ def test_anything_else_is_tried_again_for_ever_with_the_same_bytes(
 
 
 def test_no_answer_at_all_is_tried_again(rig: Rig, service: Service) -> None:
+    """Where nothing answers the trouble says so, and all 12 are billed once somebody does."""
     rig.talk()
     rig.count(5, EVERY)
     url = rig.wire._base_url
@@ -204,6 +218,7 @@ def test_no_answer_at_all_is_tried_again(rig: Rig, service: Service) -> None:
 
 
 def test_retry_after_is_honoured(rig: Rig, service: Service) -> None:
+    """After `Retry-After: 120` nothing is sent for 105 s, and the report by 135 s."""
     service.canned = [(503, {"Retry-After": "120"}, b"")]
     rig.talk()
     rig.settle(105)
@@ -213,6 +228,7 @@ def test_retry_after_is_honoured(rig: Rig, service: Service) -> None:
 
 
 def test_a_failing_report_never_blocks_the_others(rig: Rig, service: Service) -> None:
+    """An hour that is answered 500 holds back none of the four after it, and goes when it may."""
     service.refuse_hours = {NOON}
     for _ in range(5):
         rig.count(10, 3600)
@@ -227,6 +243,7 @@ def test_a_failing_report_never_blocks_the_others(rig: Rig, service: Service) ->
 def test_with_the_service_away_the_number_of_attempts_does_not_grow_with_what_waits(
     rig: Rig, service: Service
 ) -> None:
+    """48 reports that wait for a service that is away cost fewer than 48 attempts in half an hour."""
     rig.talk()
     for _ in range(48):
         rig.count(1, 3600)
@@ -238,6 +255,7 @@ def test_with_the_service_away_the_number_of_attempts_does_not_grow_with_what_wa
 
 
 def test_the_service_changes_the_distance_of_reports(rig: Rig, service: Service) -> None:
+    """A distance of 300 s that the service tells is adopted: two reports in ten minutes."""
     service.report_every_seconds = 300
     rig.talk()
     assert 300 == rig.sender.report_every_seconds
@@ -259,12 +277,14 @@ def test_a_service_that_tells_no_distance_leaves_the_agents_own(rig: Rig, servic
 
 @pytest.mark.parametrize("seconds", [0, 59, 3601, -5])
 def test_a_distance_outside_the_contract_is_not_adopted(rig: Rig, service: Service, seconds: int) -> None:
+    """A distance outside 60 to 3600 s is not adopted: the agent keeps its own 900."""
     service.report_every_seconds = seconds
     rig.talk()
     assert EVERY == rig.sender.report_every_seconds
 
 
 def test_instances_send_at_different_seconds(tmp_path: Path, service: Service, machine: Machine) -> None:
+    """Four instances send at four different places within the interval of 900 s."""
     offsets = set()
     for name in ("a", "b", "c", "d"):
         rig = Rig(tmp_path / name, service, machine)
@@ -280,6 +300,7 @@ def test_instances_send_at_different_seconds(tmp_path: Path, service: Service, m
 def test_an_hours_final_report_comes_within_ten_minutes_at_the_instances_own_second(
     rig: Rig, service: Service, every: int, name: str
 ) -> None:
+    """The final report comes at the instance's own second of the ten minutes after the hour, 30 s at most."""
     rig.sender._reporter = type(REPORTER)("cust_1", name, "1.0.0")
     rig.sender.report_every_seconds = every
     service.instance_id = name
@@ -299,6 +320,7 @@ def test_an_hours_final_report_comes_within_ten_minutes_at_the_instances_own_sec
 def test_a_tick_that_ends_the_hour_late_delays_its_final_report_and_no_more(
     rig: Rig, service: Service
 ) -> None:
+    """An hour that a tick 610 s late has sealed is reported as final right after that tick."""
     rig.sender.report_every_seconds = 3600
     rig.talk()
     rig.machine.wait((NOON + HOUR - rig.machine.true).total_seconds() + 610)
@@ -310,6 +332,7 @@ def test_a_tick_that_ends_the_hour_late_delays_its_final_report_and_no_more(
 
 
 def test_one_request_is_in_flight(rig: Rig, service: Service) -> None:
+    """However many reports wait, one request is in flight at a time."""
     for _ in range(3):
         rig.count(1, 3600)
     rig.talk()
@@ -317,6 +340,7 @@ def test_one_request_is_in_flight(rig: Rig, service: Service) -> None:
 
 
 def test_the_last_revision_is_built_and_sent_on_stopping(rig: Rig, service: Service) -> None:
+    """On stopping the open hour's last revision is built and sent, with all 37, not final."""
     rig.talk()
     rig.count(30)
     rig.sender.start()
@@ -326,6 +350,7 @@ def test_the_last_revision_is_built_and_sent_on_stopping(rig: Rig, service: Serv
 
 
 def test_an_unforeseen_error_is_said_and_does_not_end_delivery(rig: Rig, service: Service) -> None:
+    """An unforeseen error is shown as trouble by its name, and later reports are delivered all the same."""
     rig.talk()
     rig.sender._reporter = cast("Any", None)
     rig.sender.start()
@@ -351,12 +376,14 @@ def test_an_unforeseen_error_is_said_and_does_not_end_delivery(rig: Rig, service
     ],
 )
 def test_retry_after_is_seconds_or_a_date_and_at_most_an_hour(header: str, seconds: int | None) -> None:
+    """Retry-After is seconds or a date, cut to 0 to 3600 s; anything else is taken as not said."""
     answer = read_answer(503, {"retry-after": header}, b"", datetime(2026, 11, 22, 12, tzinfo=UTC))
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert expected == answer.retry_after
 
 
 def test_an_answer_may_say_more_than_this_agent_knows() -> None:
+    """A field that this agent does not know takes nothing from an answer."""
     said = {
         "status": "accepted",
         "revision": 3,
@@ -369,6 +396,7 @@ def test_an_answer_may_say_more_than_this_agent_knows() -> None:
 
 
 def test_back_off_runs_from_one_second_to_five_minutes() -> None:
+    """Back-off runs from 1 s to 5 min at random, the pause after a refused key from 15 s to 5 min."""
     assert timedelta(seconds=1) == back_off(1, 0)
     assert timedelta(seconds=2) >= back_off(1, 999)
     assert timedelta(seconds=1) == back_off(50, 0)

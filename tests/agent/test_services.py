@@ -14,6 +14,7 @@ from local.services.dynamodb import DynamoDbLocal
 from local.services.mosquitto import Mosquitto
 from local.services.postgres import PostgreSQL
 from local.services.program import PortInUse, ProgramDied, ProgramMissing, ServiceError, find_program
+from testing.tables import create_table
 
 
 def test_no_variable_of_a_real_account_reaches_a_started_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,12 +128,6 @@ def test_the_process_id_of_a_program_that_does_not_run_is_an_error(tmp_path: Pat
 
 def test_dynamodb_starts_with_no_tables_every_time(tmp_path: Path) -> None:
     """The tables are in memory: a restart is a clean slate."""
-    table = {
-        "TableName": "hours",
-        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-        "BillingMode": "PAY_PER_REQUEST",
-    }
     with DynamoDbLocal(tmp_path / "dynamodb") as started:
         client = boto3.client(
             "dynamodb",
@@ -141,7 +136,7 @@ def test_dynamodb_starts_with_no_tables_every_time(tmp_path: Path) -> None:
             aws_access_key_id="local",
             aws_secret_access_key="local",
         )
-        client.create_table(**table)
+        create_table(client, "hours")
         before = client.list_tables()["TableNames"]
         started.restart(kill=True)
         after = client.list_tables()["TableNames"]

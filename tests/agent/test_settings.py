@@ -23,6 +23,7 @@ def problems(environment: dict[str, str]) -> list[str]:
 
 
 def test_without_settings_the_agent_is_unlicensed() -> None:
+    """Without settings there is no licence; polls are 15 s apart, reports 900 s, the health page on 9464."""
     settings = load({})
     assert not settings.licensed
     assert (15, 900, "default") == (
@@ -34,10 +35,12 @@ def test_without_settings_the_agent_is_unlicensed() -> None:
 
 
 def test_an_empty_variable_counts_as_absent() -> None:
+    """A variable that is set to nothing is absent, not a faulty value."""
     assert not load({"CUSTOMER_ID": "", "MQTT_HOST": "", "POLL_SECONDS": ""}).licensed
 
 
 def test_a_source_is_enabled_by_its_settings() -> None:
+    """MQTT_HOST and POSTGRES_DSN enable their sources, on port 1883 without TLS, 5 s for a statement."""
     settings = load({"MQTT_HOST": "broker", "POSTGRES_DSN": "postgresql://db"})
     mosquitto = settings.section(MosquittoSettings)
     postgres = settings.section(PostgresSettings)
@@ -49,6 +52,7 @@ def test_a_source_is_enabled_by_its_settings() -> None:
 
 
 def test_an_authority_switches_tls_and_its_port_on(tmp_path: Path) -> None:
+    """MQTT_CA_FILE switches TLS on and makes the port 8883."""
     authority = tmp_path / "ca.pem"
     authority.write_text("", encoding="ascii")
     mosquitto = load({"MQTT_HOST": "broker", "MQTT_CA_FILE": str(authority)}).section(MosquittoSettings)
@@ -57,6 +61,7 @@ def test_an_authority_switches_tls_and_its_port_on(tmp_path: Path) -> None:
 
 
 def test_every_error_is_named_at_once() -> None:
+    """All faulty settings are told at once by their names, MQTT_HOST too where only a port is given."""
     found = problems(
         {
             "CUSTOMER_ID": "not an id",
@@ -78,6 +83,7 @@ def test_every_error_is_named_at_once() -> None:
 
 
 def test_a_secret_may_come_from_a_file_but_not_from_two_places(tmp_path: Path) -> None:
+    """INSTANCE_KEY_FILE gives the key without its newline; given both ways it is an error."""
     file = tmp_path / "key"
     file.write_text("from-file\n", encoding="utf-8")
     given = {name: value for name, value in LICENSED.items() if name != "INSTANCE_KEY"}
@@ -89,6 +95,7 @@ def test_a_secret_may_come_from_a_file_but_not_from_two_places(tmp_path: Path) -
 
 
 def test_secrets_are_not_shown() -> None:
+    """The settings' text has neither the key nor the password of a connection string."""
     shown = repr(load(LICENSED | {"POSTGRES_DSN": "postgresql://u:pa55@h/d"}))
     assert "secret-key" not in shown
     assert "pa55" not in shown
@@ -120,6 +127,7 @@ def test_ids_are_the_contracts() -> None:
 
 
 def test_a_key_never_travels_in_clear_beyond_this_machine() -> None:
+    """A billing URL with http is refused but for loopback names: the key would travel in clear."""
     (problem,) = problems(LICENSED | {"BILLING_API_URL": "http://billing.example"})
     assert "use https" in problem
     for host in ("127.0.0.1:4566", "[::1]:80", "localhost", "abc.execute-api.localhost:4566"):
@@ -127,11 +135,13 @@ def test_a_key_never_travels_in_clear_beyond_this_machine() -> None:
 
 
 def test_a_url_without_a_key_is_an_error() -> None:
+    """A billing URL without INSTANCE_KEY is an error that names the key."""
     (problem,) = problems({"CUSTOMER_ID": "cust_1", "BILLING_API_URL": "https://billing.example"})
     assert "INSTANCE_KEY" in problem
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """Environment and file are joined, and where both set a name the environment wins."""
     file = tmp_path / "agent.toml"
     file.write_text(
         'customer_id = "from_file"\npoll_seconds = 20\n[mosquitto]\nhost = "broker"\n', encoding="utf-8"
@@ -158,6 +168,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_faulty_file_is_named_with_the_place(tmp_path: Path, text: str, name: str) -> None:
+    """An unknown name, a missing factory or broken TOML is told with its place in the file."""
     file = tmp_path / "agent.toml"
     file.write_text(text, encoding="utf-8")
     (problem,) = problems({"AGENT_CONFIG": str(file)})
@@ -165,11 +176,13 @@ def test_a_faulty_file_is_named_with_the_place(tmp_path: Path, text: str, name: 
 
 
 def test_a_missing_file_is_named() -> None:
+    """A settings file that is not there is told with its path."""
     (problem,) = problems({"AGENT_CONFIG": "/nowhere/agent.toml"})
     assert problem.startswith("AGENT_CONFIG: /nowhere/agent.toml")
 
 
 def test_a_source_of_another_package_gets_its_own_table(tmp_path: Path) -> None:
+    """[source.<name>] gives a source of another package its factory and its own options."""
     file = tmp_path / "agent.toml"
     file.write_text('[source.mine]\nfactory = "their.module:Make"\npath = "/x"\n', encoding="utf-8")
     plugin = load({"AGENT_CONFIG": str(file)}).source["mine"]
@@ -178,9 +191,11 @@ def test_a_source_of_another_package_gets_its_own_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["9464", "host:", ":1", "host:99999", "host:port"])
 def test_a_health_address_is_host_and_port(address: str) -> None:
+    """HEALTH_ADDRESS needs a host and a port up to 65535."""
     (problem,) = problems({"HEALTH_ADDRESS": address})
     assert problem.startswith("HEALTH_ADDRESS:")
 
 
 def test_the_health_page_can_be_switched_off() -> None:
+    """HEALTH_ADDRESS=off leaves the health page out."""
     assert load({"HEALTH_ADDRESS": "off"}).health_address is None

@@ -13,7 +13,7 @@ from local.measuring.mqtt_wire import Counts
 from local.measuring.platform_tables import create_tables
 from local.measuring.relay import Relay
 from local.measuring.traffic import Traffic, TrafficFailedError
-from local.measuring.truth import BrokerLives, BrokerProbe, as_metrics, minus
+from local.measuring.truth import BrokerLives, BrokerProbe, Totals, as_metrics, minus
 from local.services.mosquitto import Mosquitto
 
 type Watch = Callable[..., MosquittoCollector]
@@ -73,13 +73,16 @@ def test_the_agent_counts_the_clients_and_the_probe(
     for _ in range(5):
         traffic.step()
 
+    # The broker tells its totals once a second: both must have read those of one second.
+    read: list[tuple[Totals, Observation]] = []
+
     def read_both() -> bool:
-        nonlocal reading, seen
-        reading, seen = probe.read(), collector.collect()
+        read.append((probe.read(), collector.collect()))
+        reading, seen = read[-1]
         return SourceIdentity(uptime_seconds=reading.uptime_seconds) == seen.identity
 
-    reading, seen = None, None
     until(read_both)
+    reading, seen = read[-1]
 
     expected = as_metrics(traffic.counts + reading.own)
     assert expected == {series.metric: value for series, value in without_own(seen).items()}

@@ -25,7 +25,7 @@ from metering.core.instants import DAY, HOUR
 from metering.core.rollup import Hour
 from metering.tables.tables import Tables
 from testing.reports import report
-from testing.tables import Calls, create_table, items_of
+from testing.tables import Calls, create_tables, items_of
 from tests.component.channels import CUSTOMER, SENDER, Channels
 from tests.unit.test_template import RESOURCES
 
@@ -41,7 +41,6 @@ HOUR_13 = datetime(2026, 11, 22, 13, tzinfo=UTC)
 NOW = HOUR_13 + HOUR + timedelta(minutes=2)
 SWEEP = NOW + TOLD_AGAIN_AFTER + timedelta(minutes=3)
 CATALOG = builtin_catalog()
-TABLES = ("table", "reports", "markers", "hours")
 ALL_IDS = {f"acme#2026-11-01T00:00:00Z#mqtt_traffic#{crossed}" for crossed in (80, 90, 100, "overage")}
 ID_80 = "acme#2026-11-01T00:00:00Z#mqtt_traffic#80"
 
@@ -81,7 +80,7 @@ class World:
     @classmethod
     def make(cls, client: DynamoDBClient, channels: Channels) -> World:
         """Put the raiser of alerts together as the function does."""
-        tables = Tables(client, {f"{name}_table": name for name in TABLES} | {"customers_table": "table"})
+        tables = Tables.plain(client)
         return cls(client, AlertRaiser(tables, channels.publisher, CATALOG), tables, channels)
 
     def customer(self, **changes: Any) -> Customer:
@@ -130,8 +129,7 @@ def fresh_tables() -> Iterator[DynamoDBClient]:
     """Tables on a moto of their own."""
     with mock_aws():
         made = boto3.client("dynamodb", config=RETRIES)
-        for name in TABLES:
-            create_table(made, name)
+        create_tables(made)
         yield made
 
 
@@ -350,8 +348,7 @@ def test_a_crash_after_any_step_loses_no_alert_and_no_hour(error: type[BaseExcep
 
 def test_two_workers_crossing_at_the_same_moment_tell_it_once(exact_client: DynamoDBClient) -> None:
     """On DynamoDB Local, two workers that both see the crossing make one alert item and one message."""
-    for name in TABLES:
-        create_table(exact_client, name)
+    create_tables(exact_client)
     with mock_aws():
         world = World.make(exact_client, Channels.open())
         world.customer()

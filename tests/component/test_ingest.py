@@ -265,7 +265,7 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
     return found
 
 
-@pytest.mark.parametrize("fail_at", [0, 1])
+@pytest.mark.parametrize("fail_at", [0, 1], ids=["PutItem reports", "PutItem markers"])
 def test_a_crash_between_the_steps(service: Service, last_hour: datetime, fail_at: int) -> None:
     """Whichever step fails, sending again ends with the report stored and its hour marked."""
     sent = json.dumps(document(last_hour)).encode()

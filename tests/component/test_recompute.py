@@ -166,10 +166,10 @@ def test_any_step_may_fail(tables: Tables, service: Service) -> None:
     land(tables, 1, 10)
     started = len(whole.made)
     work(tables)
-    steps = len(whole.made) - started
+    steps = [f"{name} {made['TableName']}" for name, made in whole.made[started:]]
     expected = service.everything()["hours"]
-    assert steps >= 5
-    for step in range(steps):
+    assert len(steps) >= 5
+    for step, name in enumerate(steps):
         for item in expected:
             service.client.delete_item(TableName="hours", Key={name: item[name] for name in ("pk", "sk")})
         for marker in tables.markers.unsent_of("cust_8f2c"):
@@ -178,11 +178,12 @@ def test_any_step_may_fail(tables: Tables, service: Service) -> None:
         Calls(fail_at=step).watch(service.client)
         with pytest.raises(ConnectionAbortedError):
             work(tables)
-        assert 1 == len(list(tables.markers.dirty_of("cust_8f2c")))
+        where = f"failed at step {step}, {name}"
+        assert 1 == len(list(tables.markers.dirty_of("cust_8f2c"))), where
         work(tables)
-        assert expected == service.everything()["hours"]
-        assert [HOUR.date()] == unsent(tables)
-        assert [] == list(tables.markers.dirty_of("cust_8f2c"))
+        assert expected == service.everything()["hours"], where
+        assert [HOUR.date()] == unsent(tables), where
+        assert [] == list(tables.markers.dirty_of("cust_8f2c")), where
 
 
 def test_the_order_of_steps(tables: Tables, service: Service) -> None:

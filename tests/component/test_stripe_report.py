@@ -116,6 +116,7 @@ def asked(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_it(
     function: Function,
 ) -> None:
+    """A marked customer gets one message, whose work sends the hour's 12 GB as number 1."""
     assert {"sent": 1} == function.invoke("dispatch_open")
     bodies = function.queued()
     assert [REPORT] == asked(bodies)
@@ -126,6 +127,7 @@ def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_
 
 
 def test_nothing_changed_is_not_one_call(function: Function) -> None:
+    """After one call for the hour, messages without a change make no further call of Stripe."""
     function.work(REPORT)
     assert 1 == function.simulator.simulator.calls.total()
     function.work(REPORT, REPORT)
@@ -135,6 +137,7 @@ def test_nothing_changed_is_not_one_call(function: Function) -> None:
 def test_a_key_that_stripe_does_not_know_leaves_all_pending_and_one_put_right_is_read_without_a_deploy(
     function: Function,
 ) -> None:
+    """Under an unknown key a number stays pending, and goes once the secret is right, without a deploy."""
     secrets = boto3.client("secretsmanager")
     secrets.put_secret_value(SecretId="stripe", SecretString="unknown")
     function.work(REPORT)
@@ -153,6 +156,7 @@ def test_a_key_that_stripe_does_not_know_leaves_all_pending_and_one_put_right_is
 def test_the_key_is_in_no_log(
     function: Function, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Stripe's key is in no log record and no output of a report and a reconciliation."""
     function.work(REPORT)
     function.invoke("reconcile_customer")
     said = caplog.text + "".join(capfd.readouterr()) + "".join(str(r.__dict__) for r in caplog.records)
@@ -161,6 +165,7 @@ def test_the_key_is_in_no_log(
 
 
 def test_the_calendar_asks_for_a_look_at_each_period_that_is_due(function: Function) -> None:
+    """A due period gets one message; a look before its end only moves its entry to that end."""
     assert {"sent": 0} == function.invoke("close")
     start, due = function.hour, function.hour - HOUR
     function.tables.closings.put(Closing("acme", start, due))
@@ -175,6 +180,7 @@ def test_the_calendar_asks_for_a_look_at_each_period_that_is_due(function: Funct
 
 
 def test_the_daily_reconciliation_asks_for_every_customer_of_the_fleet(function: Function) -> None:
+    """The daily schedule sends one reconciliation for each customer, one without Stripe included."""
     function.tables.customers.add(Customer(customer_id="other", name="Other", plan="starter@1"))
     assert {"sent": 2} == function.invoke("reconcile")
     bodies = function.queued()
@@ -218,6 +224,7 @@ def test_an_event_about_an_invoice_asks_for_a_look_at_its_customers_periods(
 def test_an_event_about_a_subscription_asks_for_its_periods_to_be_refreshed(
     function: Function, event: str
 ) -> None:
+    """An event about a subscription asks for one refresh, in which Stripe's object alone is believed."""
     profile = function.tables.customers.customer("acme")
     assert profile is not None
     assert {"sent": 1} == function.deliver(event, str(profile.stripe_subscription_id))
@@ -247,17 +254,20 @@ def test_a_report_of_refused_events_marks_the_numbers_it_names(function: Functio
 
 
 def test_an_event_of_a_kind_that_nobody_asked_for_leads_to_nothing(function: Function) -> None:
+    """An event of a type without a meaning here, invoice.paid, puts no message into the queue."""
     event = json.loads((EVENTS / "stripe_invoice_created.json").read_text())
     event["detail"]["type"] = event["detail-type"] = "invoice.paid"
     assert {"sent": 0} == function.invoke(event)
 
 
 def test_a_task_that_does_not_exist_is_an_error(function: Function) -> None:
+    """An unknown task raises and names itself."""
     with pytest.raises(ValueError, match="no such task: 'dance'"):
         function.invoke({"task": "dance"})
 
 
 def test_work_that_does_not_exist_fails_its_message(function: Function) -> None:
+    """A message whose work is unknown fails by that name, and is taken for no other work."""
     with pytest.raises(BatchProcessingError, match="no such work: 'dance'"):
         function.work({"customer_id": "acme", "work": "dance"})
 

@@ -71,6 +71,7 @@ def _get(client: Any, sk: str) -> Any:
 def test_a_put_is_stored_when_its_condition_holds_and_only_then(
     client: Any, condition: str, stored: int | None, number: int | None, *, holds: bool
 ) -> None:
+    """A put is stored if its condition holds for what is there, 9 being less than 10, and else not."""
     if stored is not None:
         _put(client, _item("s", stored, "old"))
     values = {} if number is None else {"n": {"N": str(number)}}
@@ -79,12 +80,14 @@ def test_a_put_is_stored_when_its_condition_holds_and_only_then(
 
 
 def test_a_put_over_a_text_needs_that_very_text(client: Any) -> None:
+    """A put on condition of a stored text is refused for any other text."""
     _put(client, _item("s", text="old"))
     assert not _put(client, _item("s", text="new"), "j = :old", old={"S": "other"})
     assert _put(client, _item("s", text="new"), "j = :old", old={"S": "old"})
 
 
 def test_a_delete_needs_its_condition_and_no_item(client: Any) -> None:
+    """A delete of nothing is no error; one whose condition fails raises and leaves the item."""
     key = {"pk": {"S": "p"}, "sk": {"S": "s"}}
     client.delete_item(TableName="table", Key=key)
     _put(client, _item("s"))
@@ -99,6 +102,7 @@ def test_a_delete_needs_its_condition_and_no_item(client: Any) -> None:
 
 
 def test_a_refused_put_shows_the_item_that_is_there(client: Any) -> None:
+    """A put that its condition refuses answers with the item there, where ALL_OLD asks for it."""
     _put(client, _item("s", 5))
     with pytest.raises(client.exceptions.ConditionalCheckFailedException) as refused:
         client.put_item(
@@ -112,12 +116,14 @@ def test_a_refused_put_shows_the_item_that_is_there(client: Any) -> None:
 
 
 def test_a_put_returns_the_item_that_it_replaced(client: Any) -> None:
+    """A put that asks for ALL_OLD answers with the item that it replaced, and with none if none was there."""
     first = client.put_item(TableName="table", Item=_item("s", 1), ReturnValues="ALL_OLD")
     second = client.put_item(TableName="table", Item=_item("s", 2), ReturnValues="ALL_OLD")
     assert (None, _item("s", 1)) == (first.get("Attributes"), second["Attributes"])
 
 
 def test_queries_are_in_the_order_of_sort_keys_within_one_partition(client: Any) -> None:
+    """A query has one partition's items in the order of their sort keys as text: b#10 before b#2."""
     for sk in ("b#2", "a#1", "b#10", "c"):
         _put(client, _item(sk))
     _put(client, _item("b#3") | {"pk": {"S": "q"}})
@@ -134,10 +140,11 @@ def test_queries_are_in_the_order_of_sort_keys_within_one_partition(client: Any)
 
 @pytest.mark.parametrize(("after", "stored"), [(False, False), (True, True)])
 def test_a_process_can_die_before_or_after_a_step_has_its_effect(*, after: bool, stored: bool) -> None:
+    """A step at which a process dies has no effect if it dies before it, and its whole effect if after."""
     steps = Steps()
     client: Any = steps.dynamodb()
     steps.die_at(2, after=after)
     _put(client, _item("first"))
-    with pytest.raises(CrashError):
+    with pytest.raises(CrashError, match="step 2, put_item table"):
         _put(client, _item("second"))
     assert stored is (_get(client, "second") is not None)

@@ -23,7 +23,7 @@ from metering.core.instants import DAY, format_instant
 from metering.tables.tables import Tables
 from testing.dynamodb import Call, FakeDynamoDb
 from testing.reports import HOUR, report
-from testing.tables import create_table, items_of
+from testing.tables import create_tables, items_of
 from tests.property.scheduler import Killed
 
 CUSTOMER = "cust_8f2c"
@@ -78,13 +78,13 @@ class Scene:
         return self.tables.markers.dirty_hour(CUSTOMER, HOUR) is not None
 
 
-def steps_of(catalog: Catalog) -> int:
-    """How many calls an undisturbed run makes."""
+def steps_of(catalog: Catalog) -> list[str]:
+    """The calls that an undisturbed run makes: operation and table."""
     calls: list[Call] = []
     scene = Scene(FakeDynamoDb())
     scene.client.before = calls.append
     scene.run(catalog)
-    return len(calls)
+    return [f"{call.operation} {call.table}" for call in calls]
 
 
 def kill(scene: Scene, step: int, catalog: Catalog, moment: str) -> None:
@@ -108,21 +108,21 @@ def test_a_killed_worker_s_hour_is_settled_by_the_next_run(catalog: Catalog, mom
     """Whichever step a worker dies at, the next run ends in the items of an undisturbed one."""
     undisturbed = Scene(FakeDynamoDb())
     undisturbed.run(catalog)
-    assert len(STEPS) <= steps_of(catalog)
-    for step in range(1, steps_of(catalog) + 1):
+    assert len(STEPS) <= len(steps_of(catalog))
+    for step, name in enumerate(steps_of(catalog), 1):
         scene = Scene(FakeDynamoDb())
         kill(scene, step, catalog, moment)
         scene.run(catalog)
-        assert undisturbed.items() == scene.items(), f"killed at step {step}"
+        assert undisturbed.items() == scene.items(), f"killed {moment} step {step}, {name}"
 
 
 @pytest.mark.parametrize("catalog", [CATALOG, PEAKS], ids=["builtin", "peak"])
 def test_the_hour_stays_dirty_until_all_is_done(catalog: Catalog) -> None:
     """A worker that dies before its last call leaves the marker, so that the next schedule finds the hour."""
-    for step in range(1, steps_of(catalog) + 1):
+    for step, name in enumerate(steps_of(catalog), 1):
         scene = Scene(FakeDynamoDb())
         kill(scene, step, catalog, "before")
-        assert scene.dirty, f"killed before step {step}"
+        assert scene.dirty, f"killed before step {step}, {name}"
 
 
 def test_a_worker_that_dies_again_and_again_settles_at_last() -> None:
@@ -130,13 +130,15 @@ def test_a_worker_that_dies_again_and_again_settles_at_last() -> None:
     undisturbed = Scene(FakeDynamoDb())
     undisturbed.run(PEAKS)
     scene = Scene(FakeDynamoDb())
-    for step in range(1, steps_of(PEAKS)):
+    for step in range(1, len(steps_of(PEAKS))):
         kill(scene, step, PEAKS, "after")
     scene.run(PEAKS)
     assert undisturbed.items() == scene.items()
 
 
-@pytest.mark.parametrize("step", range(1, len(STEPS) + 1))
+@pytest.mark.parametrize(
+    "step", range(1, len(STEPS) + 1), ids=[f"{step} {name}" for step, name in enumerate(STEPS, 1)]
+)
 def test_a_process_killed_at_a_step_leaves_all_to_the_next(dynamodb_local: str, step: int) -> None:
     """A real worker process, killed by SIGKILL before any of its calls, leaves what the next one settles."""
     undisturbed = Scene(FakeDynamoDb())
@@ -149,8 +151,7 @@ def test_a_process_killed_at_a_step_leaves_all_to_the_next(dynamodb_local: str, 
         aws_secret_access_key="test",
         config=RETRIES,
     )
-    for name in NAMES:
-        create_table(client, name)
+    create_tables(client)
     scene = Scene(client)
     arguments = [dynamodb_local, access_key, CUSTOMER, format_instant(HOUR)]
     with subprocess.Popen(

@@ -15,7 +15,7 @@ from metering.core.rating import invoice_total
 from metering.tables.ledger import PENDING, SENT
 from stripe_simulator.serving.account import StripeAccount
 from testing.steps import CrashError
-from tests.stripe.transport import fault
+from tests.stripe.transport import METER_EVENTS, fault
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World, prepared_account
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "stripe-faults.md"
@@ -23,8 +23,12 @@ METER = "mqtt_traffic"
 MINUTE = timedelta(minutes=1)
 MOST_RUNS = 20
 
-_PUT_PENDING, _CALL, _PUT_SENT = 23, 24, 25
-"""Steps of a run: 16 shards, the customer's markers and records, the day's hours and ledger, then these."""
+type Step = tuple[str, int]
+
+_PUT_PENDING: Step = ("put_item ledger", 1)
+_CALL: Step = (METER_EVENTS, 1)
+_PUT_SENT: Step = ("put_item ledger", 2)
+"""Steps of a run: which call, and the how manieth of its kind."""
 
 type Run = Callable[[World], None]
 
@@ -87,15 +91,17 @@ _NEVER_ANSWERED = frozenset({"hang", "hang_after", "drop_before", "drop_after"})
 """The SDK tries these again by itself, so that one would not be noticed."""
 
 
-def _dies(step: int, *, after: bool) -> Run:
+def _dies(step: Step, *, after: bool) -> Run:
+    name, nth = step
+
     def run(world: World) -> None:
-        world.steps.die_at(step, after=after)
+        world.steps.die_at(nth, name, after=after)
         try:
             world.dispatch()
         except CrashError:
             world.steps.live_on()
             return
-        raise AssertionError(f"a run has fewer than {step} steps")
+        raise AssertionError(f"a run has no {name} number {nth}")
 
     return run
 

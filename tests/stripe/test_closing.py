@@ -65,6 +65,7 @@ def _late(world: World) -> list[tuple[str, Decimal, Decimal]]:
 
 
 def test_no_period_is_looked_at_before_it_is_over(world: World) -> None:
+    """A look a minute before a period's end leaves it open; one at its end makes it closing."""
     assert 0 == world.at(END - MINUTE).close()
     assert PeriodState.OPEN is world.period().state
     assert 1 == world.at(END).close()
@@ -72,6 +73,7 @@ def test_no_period_is_looked_at_before_it_is_over(world: World) -> None:
 
 
 def test_a_period_whose_last_hour_is_not_settled_is_looked_at_again_in_five_minutes(world: World) -> None:
+    """With its last hour unsettled nothing is sent or read, and the next look is in 5 minutes."""
     world.at(END + 2 * MINUTE).use(END - HOUR, _gigabytes(3))
     world.close()
     assert (0, 0) == (world.events_sent(), world.wire.calls[SUMMARIES])
@@ -81,6 +83,7 @@ def test_a_period_whose_last_hour_is_not_settled_is_looked_at_again_in_five_minu
 
 
 def test_a_period_with_an_hour_that_waits_to_be_recomputed_is_looked_at_again(world: World) -> None:
+    """With a dirty hour no summary is read, and the next look, in 5 minutes, sends what was recomputed."""
     world.at(END + HOUR).report(START, _gigabytes(3))
     world.close()
     assert [world.now + 5 * MINUTE] == world.looks()
@@ -91,6 +94,7 @@ def test_a_period_with_an_hour_that_waits_to_be_recomputed_is_looked_at_again(wo
 
 
 def test_a_period_in_order_is_looked_at_seldom_until_its_invoice_is_due(world: World) -> None:
+    """A period in order takes fewer than 20 looks, the last one at most 72 h 5 min after its end."""
     world.at(END + HOUR).use(START, _gigabytes(3))
     looks = []
     while world.period().state is not PeriodState.FINALISED:
@@ -107,6 +111,7 @@ def test_a_period_in_order_is_looked_at_seldom_until_its_invoice_is_due(world: W
 
 
 def test_what_an_old_request_overwrote_is_found_and_sent_again_under_the_next_number(world: World) -> None:
+    """12 processed late over a newer 30 are found at the closing, and 30 goes again as number 3."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.wire.faults.add(fault("processed_late", after_s=24 * 3600))
     world.dispatch()
@@ -137,6 +142,7 @@ def test_a_difference_younger_than_ten_minutes_is_left_to_stripe(world: World) -
 def test_what_still_differs_an_hour_after_it_was_sent_again_is_an_alarm_with_the_three_values(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """What differs an hour after it was sent again is counted as overdue, with usage, ledger and Stripe."""
     assert world.account is not None
     [meter] = [m for m in world.account.state.meters.values() if m.event_name == f"zemfyre_{METER}"]
     world.at(END + HOUR).use(START, _gigabytes(3))
@@ -161,6 +167,7 @@ def test_what_still_differs_an_hour_after_it_was_sent_again_is_an_alarm_with_the
 
 
 def test_a_refused_number_is_sent_again_by_the_reconciliation(world: World) -> None:
+    """No run repeats a number reported as refused; the reconciliation sends number 2, which stays sent."""
     assert world.account is not None
     [meter] = [m for m in world.account.state.meters.values() if m.event_name == f"zemfyre_{METER}"]
     world.at(START + 2 * HOUR).use(START, _gigabytes(3))
@@ -199,6 +206,7 @@ def test_a_number_that_stripe_counts_is_sent_whatever_a_report_said_of_it(world:
 
 
 def test_an_event_that_someone_else_sent_is_overwritten_with_zero(world: World) -> None:
+    """40 that someone else sent are a difference of -40, overwritten with 0 and found no more."""
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
     world.at(START + 2 * HOUR)
@@ -215,6 +223,7 @@ def test_an_event_that_someone_else_sent_is_overwritten_with_zero(world: World) 
 
 
 def test_looking_without_fixing_sends_nothing(world: World) -> None:
+    """A reconciliation that may not fix shows usage, ledger and Stripe's value, and sends no event."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(3))
     [row] = world.reconcile(fix=False)
     assert ("3.000000000", "0", None) == (row["usage"], row["ledger"], row["stripe"])
@@ -222,6 +231,7 @@ def test_looking_without_fixing_sends_nothing(world: World) -> None:
 
 
 def test_the_daily_reconciliation_puts_an_open_period_right(world: World) -> None:
+    """The daily reconciliation of an open period sends the newer 30 again over the old request's 12."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.wire.faults.add(fault("processed_late", after_s=3600))
     world.dispatch()
@@ -232,6 +242,7 @@ def test_the_daily_reconciliation_puts_an_open_period_right(world: World) -> Non
 
 
 def test_stripe_being_away_holds_nothing_up_and_is_counted(world: World) -> None:
+    """Stripe being away is counted as such, keeps the period in the calendar, and the next look sends."""
     world.at(END + HOUR).use(START, _gigabytes(3))
     wire = world.wire
     wire.faults.add(fault("500", times=1))
@@ -257,6 +268,7 @@ def test_a_final_invoice_is_written_down_with_quantities_link_and_total(world: W
 
 
 def test_what_was_written_down_is_never_written_again(world: World) -> None:
+    """A finalised period is unchanged by events repeated in any order, and refuses to be replaced."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.settle()
     period = world.period()
@@ -268,6 +280,7 @@ def test_what_was_written_down_is_never_written_again(world: World) -> None:
 
 
 def test_usage_after_finalisation_is_late_and_not_sent(world: World) -> None:
+    """What comes after finalisation is late usage, 3 GB and $0.30; it is not sent, and its marker goes."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.settle()
     sent = world.events_sent()
@@ -279,6 +292,7 @@ def test_usage_after_finalisation_is_late_and_not_sent(world: World) -> None:
 
 
 def test_a_correction_in_the_grace_time_is_on_the_invoice(world: World) -> None:
+    """A correction in the grace time of the draft is on the invoice, 25, and nothing is late."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.dispatch()
     world.at(END + 20 * HOUR).close()
@@ -303,6 +317,7 @@ def test_an_event_finalised_between_its_sending_and_its_answer_is_late_usage(wor
 
 
 def test_a_suspended_customers_period_closes_with_what_was_sent(world: World) -> None:
+    """A suspended customer's period closes with what was sent, and 5 GB used since then are late usage."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.dispatch()
     profile = world.customers.customer(CUSTOMER)
@@ -338,9 +353,10 @@ def test_the_next_look_settles_whatever_step_the_last_one_died_at(
             except CrashError:
                 world.steps.live_on()
             world.settle()
-            assert Decimal(15) == world.period().invoiced[METER], step
-            assert Decimal("29.50") == world.period().invoice_total, step
-            assert [] == world.looks(), step
+            where = world.steps.where
+            assert Decimal(15) == world.period().invoiced[METER], where
+            assert Decimal("29.50") == world.period().invoice_total, where
+            assert [] == world.looks(), where
         assert step > 3
 
 
@@ -376,6 +392,7 @@ def test_a_new_anchor_cuts_the_period_and_each_invoice_has_its_own_usage(world: 
 
 
 def test_a_cancellation_at_once_cuts_the_period_and_closes_it(world: World) -> None:
+    """A cancellation at once ends the period there, keeps its nominal end, and bills its 12."""
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
@@ -412,6 +429,7 @@ def test_events_of_others_lead_to_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("order", ["late", "repeated", "reversed", "never"])
 def test_the_invoice_is_right_however_events_arrive(world: World, order: str) -> None:
+    """However events arrive, what the invoice has and what is late add up to the 14 that were used."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))
     world.dispatch()
     world.at(END + 20 * MINUTE)

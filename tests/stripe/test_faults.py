@@ -10,12 +10,13 @@ from tests.stripe.faults import CASES, PAGE, Case, page, run
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_fault_leaves_nothing_behind(account: StripeAccount, case: Case) -> None:
+    """After each fault usage, ledger, Stripe and invoice agree, and one event is counted for the hour."""
     row = run(case, account)
     assert row.settled, row
 
 
 def test_the_page_of_faults_says_what_happens() -> None:
-    """``WRITE_FAULTS=1`` in the environment writes it anew."""
+    """The page's table is what each case comes to today; ``WRITE_FAULTS=1`` writes it anew."""
     made = page()
     if os.environ.get("WRITE_FAULTS"):
         PAGE.write_text(made, encoding="utf-8")

@@ -97,6 +97,7 @@ def _total(gateway: Gateway, customer: str, meter: str = METERS[0]) -> Decimal:
 
 
 def test_an_event_taken_is_sent(client: stripe.StripeClient, customer: str) -> None:
+    """An event that Stripe takes is sent, and counts with its value."""
     gateway = Gateway(client)
     assert SENT == _state(gateway, _event(customer))
     assert Decimal("1.5") == _total(gateway, customer)
@@ -115,6 +116,7 @@ def test_a_number_that_exists_already_has_arrived(client: stripe.StripeClient, c
 def test_an_event_without_an_answer_of_its_own_stays_pending_and_is_counted_once_when_sent_again(
     client: stripe.StripeClient, customer: str, simulator: RunningSimulator, kind: str
 ) -> None:
+    """After 500, 429, a hang or a cut a number is pending; sent again it is sent, and counted once."""
     gateway = Gateway(client)
     _fault(simulator, kind)
     assert PENDING == _state(gateway, _event(customer))
@@ -134,6 +136,7 @@ def test_the_sdk_retries_a_dropped_connection_itself(simulator: RunningSimulator
 def test_a_stored_500_is_not_replayed_since_each_run_has_an_idempotency_key_of_its_own(
     client: stripe.StripeClient, customer: str, simulator: RunningSimulator
 ) -> None:
+    """Sent again after a stored 500, a number is sent: the replay of a former key would say 500."""
     gateway = Gateway(client)
     _fault(simulator, "500")
     states = [_state(gateway, _event(customer)) for _ in range(2)]
@@ -143,6 +146,7 @@ def test_a_stored_500_is_not_replayed_since_each_run_has_an_idempotency_key_of_i
 def test_an_idempotency_key_begins_with_the_number_by_which_an_error_report_may_name_it(
     client: stripe.StripeClient, customer: str, simulator: RunningSimulator
 ) -> None:
+    """An event's Idempotency-Key is its identifier, a slash and what is new in each run."""
     event = _event(customer)
     _state(Gateway(client), event)
     [accepted] = simulator.stripe.state.accepted
@@ -162,12 +166,14 @@ def test_an_idempotency_key_begins_with_the_number_by_which_an_error_report_may_
 def test_any_other_400_is_refused_and_says_why(
     client: stripe.StripeClient, customer: str, changes: dict[str, Any], state: str
 ) -> None:
+    """A 400 other than `already exists` is refused with Stripe's code, or with 400 where it gives none."""
     assert state == _state(Gateway(client), _event(customer, **changes))
 
 
 def test_the_rest_of_a_meter_goes_on_after_a_refused_event(
     client: stripe.StripeClient, customer: str
 ) -> None:
+    """An event of the same meter after a refused one is sent."""
     gateway = Gateway(client)
     early = _event(customer, timestamp=NOON - 36 * 24 * HOUR, identifier="acme.mqtt_traffic.20260101T00.1")
     states = gateway.send([early, _event(customer)])
@@ -175,6 +181,7 @@ def test_the_rest_of_a_meter_goes_on_after_a_refused_event(
 
 
 def test_an_unknown_key_leaves_everything_pending(simulator: RunningSimulator, customer: str) -> None:
+    """Under a key that Stripe does not know a number stays pending."""
     client = stripe.StripeClient(
         "unknown", base_addresses={"api": simulator.url}, http_client=_NoWait(timeout=2)
     )
@@ -207,6 +214,7 @@ def test_what_may_pass_with_time_is_pending_and_any_other_4xx_is_refused(
 
 
 def test_only_stripes_own_400_says_that_an_event_exists() -> None:
+    """`already exists` means sent in Stripe's own 400 alone: in a 502 the number stays pending."""
     message = "An event already exists with identifier x."
     refused = stripe.InvalidRequestError(message, None, http_status=400)  # type: ignore[no-untyped-call]  # SDK
     assert SENT == fate(refused)
@@ -235,11 +243,13 @@ def test_after_three_events_without_an_answer_the_rest_of_a_meter_waits_for_the_
 
 
 def test_nothing_to_send_is_not_one_call(client: stripe.StripeClient, simulator: RunningSimulator) -> None:
+    """An empty list of events makes no call."""
     assert {} == Gateway(client).send([])
     assert 0 == simulator.simulator.calls.total()
 
 
 def test_the_client_of_the_function_retries_twice_and_waits_ten_seconds(simulator: RunningSimulator) -> None:
+    """The function's own client retries twice and waits 10 seconds for an answer."""
     requestor: Any = stripe_client("sk_test_simulated", simulator.url)._requestor
     assert (2, 10) == (requestor._options.max_network_retries, requestor._client._timeout)
 

@@ -42,6 +42,7 @@ def _variant(seed: int) -> tuple[Catalog, str, Override]:
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + COUNT, CHUNK))
 def test_a_random_history_ends_with_the_right_invoice(first: int) -> None:
+    """Every seed's history ends with an invoice that is the rating of its rolled-up usage, to the cent."""
     for seed in range(first, first + CHUNK):
         catalog, plan, override = _variant(seed)
         world = World(catalog=catalog, plan=plan, override=override, instances=2, account=_account(seed % 2))
@@ -53,6 +54,7 @@ def test_a_random_history_ends_with_the_right_invoice(first: int) -> None:
 
 
 def test_a_random_history_over_http_ends_with_the_right_invoice() -> None:
+    """At least three histories over real HTTP end with an invoice that is the rating of their usage."""
     with running_simulator(Clock(int(START.timestamp()))) as running:
         for seed in range(OVER_HTTP):
             catalog, plan, override = _variant(seed)

@@ -46,6 +46,7 @@ def _while_sending(world: World, act: Callable[[], object]) -> None:
 
 
 def test_an_hour_is_sent_a_quarter_after_it_and_not_a_second_earlier(world: World) -> None:
+    """An hour that not every instance closed is sent 15 minutes after its end, not a second earlier."""
     world.use(START, TRAFFIC)
     world.at(START + HOUR + 15 * MINUTE - timedelta(seconds=1)).dispatch()
     assert 0 == world.events_sent()
@@ -54,6 +55,7 @@ def test_an_hour_is_sent_a_quarter_after_it_and_not_a_second_earlier(world: Worl
 
 
 def test_an_hour_is_sent_at_its_end_when_every_known_instance_is_final(account: StripeAccount) -> None:
+    """At its end an hour waits for the second of two instances, and is sent once both are final."""
     world = World(account=account, instances=2)
     world.at(START + HOUR).use(START, TRAFFIC, instance="i0", final=True)
     world.dispatch()
@@ -66,6 +68,7 @@ def test_an_hour_is_sent_at_its_end_when_every_known_instance_is_final(account: 
 def test_an_hour_that_one_dead_instance_never_closes_is_sent_a_quarter_after_it(
     account: StripeAccount,
 ) -> None:
+    """15 minutes after its end an hour is sent as it is, though one of two instances never closed it."""
     world = World(account=account, instances=2)
     world.at(START + HOUR + 15 * MINUTE).use(START, TRAFFIC, instance="i0", final=True)
     world.dispatch()
@@ -81,6 +84,7 @@ def test_an_unknown_instance_that_still_reports_keeps_the_hour_open(world: World
 
 
 def test_an_open_hour_is_sent_when_asked_for_and_overwritten_later(world: World) -> None:
+    """With include_open an open hour is sent with its 3, which number 2 overwrites with 7 later."""
     world.at(START + 10 * MINUTE).use(START, TRAFFIC)
     world.dispatch(include_open=True)
     assert Decimal(3) == world.stripe_total(METER)
@@ -101,6 +105,7 @@ def test_a_marker_stays_until_every_hour_of_its_day_is_settled(world: World) -> 
 
 
 def test_a_marker_touched_meanwhile_stays(world: World) -> None:
+    """A marker touched while its day is sent stays; the next run sends the 5, and it goes."""
     world.at(MIDNIGHT + HOUR).use(START, TRAFFIC)
     _while_sending(world, lambda: world.use(START, {"mqtt_bytes_sent": 5 * GIB}))
     world.dispatch()
@@ -111,6 +116,7 @@ def test_a_marker_touched_meanwhile_stays(world: World) -> None:
 
 
 def test_a_marker_stays_while_a_number_is_pending_and_goes_when_it_is_refused(world: World) -> None:
+    """A marker stays while a number of its day is pending, and goes once that is refused."""
     world.at(MIDNIGHT + HOUR).use(START, TRAFFIC)
     world.wire.faults.add(fault("500", times=9))
     world.dispatch()
@@ -124,6 +130,7 @@ def test_a_marker_stays_while_a_number_is_pending_and_goes_when_it_is_refused(wo
 
 
 def test_nothing_marked_is_not_one_call(world: World) -> None:
+    """A run without a marker makes no call."""
     world.at(MIDNIGHT + HOUR).use(START, TRAFFIC)
     world.dispatch()
     world.wire.calls.clear()
@@ -133,6 +140,7 @@ def test_nothing_marked_is_not_one_call(world: World) -> None:
 
 
 def test_a_day_marked_again_without_a_change_is_not_one_call(world: World) -> None:
+    """A day marked again without a changed value makes no call."""
     world.at(MIDNIGHT + HOUR).use(START, TRAFFIC)
     world.dispatch()
     world.wire.calls.clear()
@@ -142,6 +150,7 @@ def test_a_day_marked_again_without_a_change_is_not_one_call(world: World) -> No
 
 
 def test_a_changed_hour_is_one_call_for_each_meter_that_changed(world: World) -> None:
+    """Five meters are five calls, and a change of one of them is one call more."""
     world.at(START + 2 * HOUR).use(START, ALL_METERS, devices=3, storage=GIB)
     world.dispatch()
     assert {METER_EVENTS: 5} == dict(world.wire.calls)
@@ -157,6 +166,7 @@ def test_a_changed_hour_is_one_call_for_each_meter_that_changed(world: World) ->
 def test_a_customer_suspended_or_without_stripe_is_not_one_call(
     world: World, change: dict[str, object]
 ) -> None:
+    """Suspended or without Stripe a customer costs no call and its markers go; marked again, all is sent."""
     profile = world.customers.customer(CUSTOMER)
     assert profile is not None
     changed = profile.model_copy(update=change)
@@ -202,6 +212,7 @@ def test_hours_after_a_subscriptions_end_are_not_sent(world: World) -> None:
 
 
 def test_a_value_that_goes_from_a_to_b_to_a_ends_as_a_whichever_answers_are_lost(world: World) -> None:
+    """3, 5, 3 ends as number 3 with value 3, sent, whichever of the three answers are lost."""
     for lost in range(8):
         hour = START + lost * HOUR
         world.at(max(world.now, hour + 2 * HOUR))
@@ -228,6 +239,7 @@ def test_a_second_trigger_of_the_same_customer_conflicts_and_reads_again(world: 
 
 
 def test_a_ledger_written_by_another_run_is_not_overwritten(world: World) -> None:
+    """A day of the ledger written from a version that is no longer the newest raises."""
     world.ledger.put(Day(CUSTOMER, START.date()))
     with pytest.raises(VersionConflictError):
         world.ledger.put(Day(CUSTOMER, START.date()))
@@ -251,9 +263,9 @@ def test_the_next_run_settles_whatever_step_the_last_one_died_at(
         except CrashError:
             world.dispatch()
         world.steps.live_on()
-        entries = world.entries(METER)
-        assert {(1, SENT, Decimal(3))} == {(e.number, e.state, e.value) for e in entries.values()}, step
-        assert (Decimal(6), []) == (world.stripe_total(METER), _marked(world)), step
+        entries, where = world.entries(METER), world.steps.where
+        assert {(1, SENT, Decimal(3))} == {(e.number, e.state, e.value) for e in entries.values()}, where
+        assert (Decimal(6), []) == (world.stripe_total(METER), _marked(world)), where
     assert step > 20
 
 

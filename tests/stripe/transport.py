@@ -1,7 +1,7 @@
 """Stripe's SDK on the simulator without a network between them: as fast as histories by the thousand need.
 
 The client, its retries and its errors are the SDK's own; the account is the simulator's own state machine.
-What a fault does to the wire is done here, in the words of ``local/stripe_simulator/faults.py``.
+What a fault does to the wire is done here, in the words of ``stripe_simulator/serving/faults.py``.
 """
 
 import json
@@ -51,7 +51,8 @@ class InProcess(stripe.HTTPClient):
     ) -> tuple[str, int, Mapping[str, str]]:
         """Answer a call, with whatever fault is due."""
         with self._one_at_a_time:
-            step = self._steps.begin()
+            step = f"{method.upper()} {path_template(method.upper(), urlsplit(url).path)}"
+            self._steps.begin(step)
             answer = self._answer(method.upper(), url, headers or {}, post_data)
             self._steps.end(step)
             return answer

@@ -1,7 +1,5 @@
 """Faults on demand: what the caller sees, and what Stripe did meanwhile."""
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -9,16 +7,10 @@ import pytest
 import stripe
 
 from stripe_simulator.serving.server import RunningSimulator
+from testing.waiting import wait_for
 from tests.stripe_simulator.shop import HOUR, NOON, Shop
 
 _DEADLINE_S = 20
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.005)
 
 
 def _waiting(control: httpx.Client) -> int:
@@ -115,7 +107,7 @@ def test_a_call_hangs_until_the_caller_gives_up(
             {"event_name": shop.event_name, "payload": {"stripe_customer_id": shop.customer, "value": "5"}}
         )
 
-    _until(lambda: _waiting(control) == 0)
+    wait_for(lambda: _waiting(control) == 0, "the call to end")
     assert shop.total(NOON, NOON + HOUR) == counted
 
 
@@ -124,7 +116,7 @@ def test_a_hanging_call_ends_when_released(shop: Shop, control: httpx.Client) ->
     control.post("/faults", json={"kind": "hang"})
     with ThreadPoolExecutor(1) as callers:
         call = callers.submit(shop.use, "5")
-        _until(lambda: _waiting(control) == 1)
+        wait_for(lambda: _waiting(control) == 1, "the call to hang")
         assert control.post("/release").json() == {"released": 1}
         assert isinstance(call.exception(_DEADLINE_S), stripe.APIConnectionError)
 
@@ -134,7 +126,7 @@ def test_one_call_at_a_time_for_a_customer_and_meter(shop: Shop, control: httpx.
     control.post("/faults", json={"kind": "hold"})
     with ThreadPoolExecutor(1) as callers:
         first = callers.submit(shop.use, "5")
-        _until(lambda: _waiting(control) == 1)
+        wait_for(lambda: _waiting(control) == 1, "the call to hang")
         with pytest.raises(stripe.RateLimitError) as refused:
             shop.use("3")
         control.post("/release")
@@ -154,7 +146,7 @@ def test_other_customers_and_meters_are_not_held_up(
     control.post("/faults", json={"kind": "hold"})
     with ThreadPoolExecutor(1) as callers:
         first = callers.submit(shop.use, "5")
-        _until(lambda: _waiting(control) == 1)
+        wait_for(lambda: _waiting(control) == 1, "the call to hang")
         for payload, name in (
             ({"stripe_customer_id": other.id, "value": "1"}, shop.event_name),
             ({"stripe_customer_id": shop.customer, "value": "1"}, "other"),
@@ -170,7 +162,7 @@ def test_every_event_holds_its_meter_for_the_hold_time(shop: Shop, control: http
     control.post("/settings", json={"hold_s": 60})
     with ThreadPoolExecutor(1) as callers:
         first = callers.submit(shop.use, "5")
-        _until(lambda: _waiting(control) == 1)
+        wait_for(lambda: _waiting(control) == 1, "the call to hang")
         with pytest.raises(stripe.RateLimitError):
             shop.use("3")
         control.post("/release")

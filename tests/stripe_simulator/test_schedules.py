@@ -209,5 +209,6 @@ def test_a_cancelled_subscription_ends_its_schedule(
     client.v1.subscriptions.cancel(subscription.id)
 
     assert "canceled" == client.v1.subscription_schedules.retrieve(schedule.id).status
+    assert isinstance(subscription.customer, str)
     [listed] = client.v1.subscription_schedules.list({"customer": subscription.customer}).data
     assert schedule.id == listed.id

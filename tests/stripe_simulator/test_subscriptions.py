@@ -331,7 +331,7 @@ def test_a_new_anchor_bills_what_was_used_and_starts_a_full_period(
     shop.use("12")
     clock.advance(DAY)
     moved = client.v1.subscriptions.update(
-        subscription.id, {"billing_cycle_anchor": "now", "proration_behavior": "none"}
+        subscription.id, loose({"billing_cycle_anchor": "now", "proration_behavior": "none"})
     )
 
     item = moved["items"]["data"][0]
@@ -352,4 +352,4 @@ def test_a_new_anchor_with_proration_is_not_imitated(client: stripe.StripeClient
     """Without saying that nothing is prorated, Stripe would credit and charge parts of the fee."""
     subscription = shop.subscribe()
     with pytest.raises(stripe.InvalidRequestError, match="proration_behavior"):
-        client.v1.subscriptions.update(subscription.id, {"billing_cycle_anchor": "now"})
+        client.v1.subscriptions.update(subscription.id, loose({"billing_cycle_anchor": "now"}))

@@ -40,6 +40,7 @@ def _late(number: int, quantity: str) -> LateItem:
 
 
 def test_late_usage_is_what_neither_the_invoice_nor_a_late_item_has() -> None:
+    """15 used less 12 invoiced and 1 in late items are 2 late, $0.20, of the days with usage."""
     assert [
         LateUsage(METER, Decimal(2), Decimal("0.20"), (date(2026, 3, 1), date(2026, 3, 2)))
     ] == late_usage(given_usage(_billing("12"), USAGE), [_late(1, "0.25"), _late(2, "0.75")])
@@ -52,16 +53,19 @@ def test_its_price_is_that_of_the_total_less_that_of_what_was_billed() -> None:
 
 
 def test_too_much_on_the_invoice_is_a_credit() -> None:
+    """20 invoiced of 15 used are -5 and -$0.50, a credit."""
     [found] = late_usage(given_usage(_billing("20"), USAGE), [])
     assert (Decimal(-5), Decimal("-0.50")) == (found.quantity, found.amount)
 
 
 def test_nothing_is_late_when_everything_is_billed() -> None:
+    """An invoice of 14 and a late item of 1 leave nothing of the 15 late."""
     assert [] == late_usage(given_usage(_billing("14"), USAGE), [_late(1, "1")])
 
 
 @pytest.mark.parametrize("state", [PeriodState.OPEN, PeriodState.CLOSING])
 def test_nothing_is_late_before_the_invoice_is_final(state: PeriodState) -> None:
+    """A period that is open or closing has nothing late, though its invoice has nothing of the 15."""
     assert [] == late_usage(given_usage(_billing("0", state), USAGE), [])
 
 
@@ -73,26 +77,31 @@ def test_an_unlimited_meter_is_never_late() -> None:
 
 
 def test_the_days_named_are_those_that_differ_from_what_was_sent() -> None:
+    """Of two days the one whose hour was sent with another value is named."""
     sent = {(METER, START): Decimal(12), (METER, SECOND_DAY): Decimal(1)}
     [found] = late_usage(given_usage(_billing("13"), USAGE), [], sent)
     assert (date(2026, 3, 2),) == found.days
 
 
 def test_all_days_with_usage_are_named_when_everything_was_sent_and_the_invoice_lacks_it() -> None:
+    """Where every hour was sent as it is and the invoice lacks it, all days with usage are named."""
     sent = {(METER, START): Decimal(12), (METER, SECOND_DAY): Decimal(3)}
     [found] = late_usage(given_usage(_billing("13"), USAGE), [], sent)
     assert (date(2026, 3, 1), date(2026, 3, 2)) == found.days
 
 
 def test_an_item_has_an_id_that_names_customer_period_and_number() -> None:
+    """An item's id is its customer, its period's start and its number, with dots between."""
     assert "acme.20260301T000000.7" == _late(7, "1").item_id
 
 
 def test_an_item_survives_being_written_and_read() -> None:
+    """An item written to JSON without its defaults reads back equal."""
     item = _late(3, "-1.5")
     assert item == LateItem.model_validate_json(item.model_dump_json(exclude_defaults=True))
 
 
 def test_an_items_quantity_is_never_a_float() -> None:
+    """A float is refused as an item's quantity, since quantities are exact."""
     with pytest.raises(ValidationError, match="exact"):
         LateItem.model_validate(_late(1, "1").model_dump() | {"quantity": 1.5})

@@ -40,6 +40,7 @@ def _values(
     ],
 )
 def test_values_within_a_millionth_of_a_unit_agree(values: HourValues) -> None:
+    """Usage, ledger and Stripe within 0.000001 agree, 0 and no event too; nothing is sent again."""
     assert Verdict.AGREES is verdict(values, NOW)
     assert not is_sent_again(values, NOW)
 
@@ -62,21 +63,25 @@ def test_an_hour_that_differs_takes_the_next_number(values: HourValues) -> None:
 
 
 def test_a_difference_younger_than_ten_minutes_waits_since_summaries_lag() -> None:
+    """A difference whose number is 9 minutes old waits; at 10 minutes it is sent again."""
     assert Verdict.WAITS is verdict(_values(stripe=None, age=9), NOW)
     assert Verdict.SEND_AGAIN is verdict(_values(stripe=None, age=10), NOW)
 
 
 def test_what_still_differs_an_hour_after_it_was_sent_again_is_overdue() -> None:
+    """What differs for 59 minutes is sent again, for 60 it is overdue."""
     assert Verdict.SEND_AGAIN is verdict(_values(stripe=None, age=20, since=59), NOW)
     assert Verdict.OVERDUE is verdict(_values(stripe=None, age=20, since=60), NOW)
 
 
 def test_an_overdue_hour_is_sent_again_once_an_hour() -> None:
+    """An overdue hour is sent again when its number is 60 minutes old, not at 59."""
     assert not is_sent_again(_values(stripe=None, age=59, since=90), NOW)
     assert is_sent_again(_values(stripe=None, age=60, since=90), NOW)
 
 
 def test_a_row_names_the_three_values_the_difference_and_its_age() -> None:
+    """A row has the three values, their difference and the age in seconds; without an event null."""
     assert {
         "meter": "mqtt_traffic",
         "hour": "2026-03-10T13:00:00Z",

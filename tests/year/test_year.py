@@ -7,7 +7,7 @@ import pytest
 
 from bench.year import Figures, Life, NotConservedError, simulate
 from metering.core.basis import Basis
-from metering.core.catalog import builtin_catalog
+from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.instants import HOUR
 
 CATALOG = builtin_catalog()
@@ -20,10 +20,10 @@ PEAKS = CATALOG.model_copy(
 WHOLE = os.environ.get("HYPOTHESIS_PROFILE") == "slow"
 
 
-def run(first: int, last: int, begin: datetime, end: datetime, catalog: object = CATALOG) -> Figures:
+def run(first: int, last: int, begin: datetime, end: datetime, catalog: Catalog = CATALOG) -> Figures:
     """Live a span with these customers."""
     total = Figures()
-    for figures in simulate(range(first, last), begin, end, catalog):  # type: ignore[arg-type]
+    for figures in simulate(range(first, last), begin, end, catalog):
         total += figures
     return total
 

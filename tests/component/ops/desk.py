@@ -14,7 +14,9 @@ import httpx
 import pytest
 
 from metering.core.rollup import Hour, Level
+from metering.tables.tables import TABLES
 from ops.__main__ import main
+from testing.tables import ATTRIBUTES, KEY
 
 if TYPE_CHECKING:
     import stripe
@@ -26,7 +28,7 @@ STACK = "zemfyre-billing-test"
 METRICS = "ZemfyreBilling/test"
 PORTAL_SECRET = "a portal secret of thirty-two bytes or more"
 GIB = 2**30
-_TABLES = ("Customers", "Reports", "Markers", "Hours", "Ledger")
+_TABLES = [f"{name.capitalize()}Table" for name in TABLES]
 _QUEUES = ("AggregateDeadLetters", "StripeDeadLetters")
 
 
@@ -118,26 +120,23 @@ class Desk:
 
 def create_stack() -> None:
     """Create the stack: tables, queues, the portal's secret, and the outputs that the template has."""
-    key = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
     table = {
         "Type": "AWS::DynamoDB::Table",
         "Properties": {
             "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": key,
-            "AttributeDefinitions": [
-                {"AttributeName": row["AttributeName"], "AttributeType": "S"} for row in key
-            ],
+            "KeySchema": KEY,
+            "AttributeDefinitions": ATTRIBUTES,
         },
     }
     queue = {"Type": "AWS::SQS::Queue", "Properties": {}}
     template = {
         "Resources": {
-            **{f"{name}Table": table for name in _TABLES},
+            **dict.fromkeys(_TABLES, table),
             **dict.fromkeys(_QUEUES, queue),
         },
         "Outputs": {
             "MetricsNamespace": {"Value": METRICS},
-            **{f"{name}Table": {"Value": {"Ref": f"{name}Table"}} for name in _TABLES},
+            **{name: {"Value": {"Ref": name}} for name in _TABLES},
             "PortalSecretName": {"Value": "portal"},
             "ApiUrl": {"Value": "https://api.example/"},
         },
