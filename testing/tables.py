@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,15 @@ ATTRIBUTES: list[AttributeDefinitionTypeDef] = [
 
 
 def create_table(client: DynamoDBClient, name: str) -> None:
-    """Create a table with the key that all five tables have."""
-    client.create_table(
-        TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=ATTRIBUTES, KeySchema=KEY
-    )
+    """Create a table with the key that all five tables have, unless it is there.
+
+    On a loaded machine a call can run into its timeout after it took effect; the next attempt then finds
+    the table.
+    """
+    with suppress(client.exceptions.ResourceInUseException):
+        client.create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST", AttributeDefinitions=ATTRIBUTES, KeySchema=KEY
+        )
 
 
 def create_tables(client: DynamoDBClient) -> None:

@@ -16,6 +16,8 @@ from testing.tables import create_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 
 @pytest.fixture(params=["fake", "moto", "dynamodb-local"])
 def client(request: pytest.FixtureRequest) -> Iterator[Any]:
@@ -148,3 +150,11 @@ def test_a_process_can_die_before_or_after_a_step_has_its_effect(*, after: bool,
     with pytest.raises(CrashError, match="step 2, put_item table"):
         _put(client, _item("second"))
     assert stored is (_get(client, "second") is not None)
+
+
+def test_a_table_that_is_there_is_created_already(exact_client: DynamoDBClient) -> None:
+    """An attempt whose answer was lost and the next one make one table, and what is in it stays."""
+    create_table(exact_client, "table")
+    _put(exact_client, _item("s"))
+    create_table(exact_client, "table")
+    assert _item("s") == _get(exact_client, "s")
