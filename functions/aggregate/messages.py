@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from metering.aws.messages import Message, read_message
+from metering.aws.messages import ON_FIRST_USE, Message, read_message
 from metering.core.contract import Id
 from metering.core.instants import FullHour, format_instant
 from metering.tables.shards import SHARDS
@@ -121,8 +121,8 @@ class SweepDaily(Message):
 
 type Task = Dispatch | SweepHourly | SweepDaily
 
-_WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="work")])
-_TASKS: TypeAdapter[Task] = TypeAdapter(Annotated[Task, Field(discriminator="task")])
+_WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="work")], config=ON_FIRST_USE)
+_TASKS: TypeAdapter[Task] = TypeAdapter(Annotated[Task, Field(discriminator="task")], config=ON_FIRST_USE)
 
 
 def read(body: str) -> Work:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from metering.aws.messages import Message, read_message
+from metering.aws.messages import ON_FIRST_USE, Message, read_message
 from metering.core.contract import Id
 from metering.core.instants import FullHour, Instant
 
@@ -109,8 +109,8 @@ class ReconcileTask(Message):
 
 type Task = Dispatch | CloseDue | ReconcileTask
 
-_WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="work")])
-_TASKS: TypeAdapter[Task] = TypeAdapter(Annotated[Task, Field(discriminator="task")])
+_WORK: TypeAdapter[Work] = TypeAdapter(Annotated[Work, Field(discriminator="work")], config=ON_FIRST_USE)
+_TASKS: TypeAdapter[Task] = TypeAdapter(Annotated[Task, Field(discriminator="task")], config=ON_FIRST_USE)
 
 
 def read(body: str) -> Work:

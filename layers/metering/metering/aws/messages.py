@@ -11,9 +11,16 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 
 class Message(BaseModel):
-    """Base of every kind of work and of every task."""
+    """Base of every kind of work and of every task.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Their schemas are built when they are first needed: an invocation has either work or a task.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
+ON_FIRST_USE = ConfigDict(defer_build=True)
+"""For the type adapters of the kinds, as for the kinds themselves."""
 
 
 class UnknownWorkError(ValueError):
