@@ -23,6 +23,7 @@ from ingest.accept import accept
 from metering.aws.web import Identity
 from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.billable import quantity
+from metering.core.billed import billed_of
 from metering.core.instances import Instance
 from metering.core.instants import DAY, HOUR
 from metering.core.late_usage import LateItem, late_usage
@@ -208,7 +209,13 @@ class Life:
             for (meter, hour), entry in day.entries.items():
                 if billing.span.has_hour(hour) and entry.state == SENT:
                     invoiced[meter] += entry.value
-        final = billing.model_copy(update={"state": PeriodState.FINALISED, "invoiced": invoiced})
+        final = billing.model_copy(
+            update={
+                "state": PeriodState.FINALISED,
+                "invoice_id": f"in_{billing.start:%Y%m%d}",
+                "invoiced": invoiced,
+            }
+        )
         assert self.customers.replace_period(self.customer.customer_id, billing, final)
         self.figures.invoices += 1
 
@@ -259,7 +266,7 @@ class Life:
             if billing.end < now - STILL_MOVES:
                 continue
             items = self.tables.late.of_period(customer, billing.start)
-            for late in late_usage(self._usage(billing), items):
+            for late in late_usage(self._usage(billing), billed_of(billing, ()), items):
                 item = LateItem(
                     customer_id=customer,
                     period_start=billing.start,

@@ -12,6 +12,7 @@ from typing import Any
 import stripe
 
 from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
+from metering.core.billed import billed_of
 from metering.core.catalog import Catalog
 from metering.core.late_usage import LateItem, LateUsage, late_usage
 from metering.core.rating import CENT
@@ -85,8 +86,9 @@ def _late(customer: Customer, billing: BillingPeriod, tables: Tables, catalog: C
         for key, entry in day.entries.items()
         if entry.state == SENT
     }
-    billed = tables.late.of_period(customer_id, billing.start)
-    return LatePeriod(billing, late_usage(usage, billed, sent), billed)
+    covered = tables.late.of_period(customer_id, billing.start)
+    billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
+    return LatePeriod(billing, late_usage(usage, billed, covered, sent), covered)
 
 
 def _items(customer: Customer, period: LatePeriod) -> list[LateItem]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.billed import billed_of
 from metering.core.catalog import Catalog
 from metering.core.conservation import (
     Difference,
@@ -109,7 +110,8 @@ def _period(account: Account, billing: BillingPeriod, tables: Tables, catalog: C
     usage = _usage(customer_id, billing, tables, catalog)
     found = contribution_differences(usage)
     if billing.state is PeriodState.FINALISED:
-        return found + invoice_differences(usage, tables.late.of_period(customer_id, billing.start))
+        billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
+        return found + invoice_differences(usage, billed, tables.late.of_period(customer_id, billing.start))
     if not account.is_billed(billing):
         return found
     first = _ledger(customer_id, usage, tables)

@@ -8,35 +8,46 @@ matter how late, how often or in which order looks are asked for.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
-from metering.core.exact import EXACT
-from metering.tables.customers import Customers
+from metering.core.billed import PeriodInvoice, billed_of, newest
 from metering.tables.markers import Markers
 from stripe_report.desk import Desk
+from stripe_report.invoices import PeriodInvoices, changed, of_period
 from stripe_report.plan import SETTLES_AFTER
-from stripe_report.reader import Invoice
 from stripe_report.reconciling import Reconciliation, reconcile_period
 from stripe_report.report import Sent, report_customer
 
 SOON = timedelta(minutes=5)
 LATER = timedelta(hours=6)
 LAST_LOOK_BEFORE_FINAL = timedelta(hours=1)
+UNBILLED_AFTER = timedelta(hours=72)
+"""The longest grace of a draft: a period that has no invoice by then is billed by nobody without a word."""
+DAILY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ClosingStep:
-    """What a look at a period found and did; ``again`` is when to look next, None when nothing is left."""
+    """What a look at a period found and did; ``again`` is when to look next, None when nothing is left.
+
+    ``finalised`` tells that the period became final by this look; ``news`` are invoices that say something
+    new of it. ``unbilled`` tells that no invoice bills the period though its time has come, ``stuck`` that a
+    draft does which nobody will finalise.
+    """
 
     again: datetime | None
-    invoice_id: str | None = None
+    finalised: bool = False
+    news: tuple[PeriodInvoice, ...] = ()
+    unbilled: bool = False
+    stuck: bool = False
     sent: Sent = field(default_factory=Sent)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
 
 
 def close_period(desk: Desk, customer_id: str, period_start: datetime, now: datetime) -> ClosingStep:
-    """Look at a period that is over: finalise it if its invoice is final, else bring Stripe up to date.
+    """Look at a period that is over: write down what its invoices say, else bring Stripe up to date.
+
+    A final period is watched until each of its invoices is paid or void.
 
     Raises
     ------
@@ -45,56 +56,110 @@ def close_period(desk: Desk, customer_id: str, period_start: datetime, now: date
     """
     account = desk.tables.customers.account(customer_id)
     billing = _stored(account, period_start)
-    if account is None or billing is None or billing.state is PeriodState.FINALISED:
-        return ClosingStep(None)
-    if account.customer.stripe_customer_id is None:
+    if account is None or billing is None or not _has_invoices(account, billing):
         return ClosingStep(None)
     if now < billing.end:
         return ClosingStep(billing.end)
-    billing = _closing(customer_id, billing, desk.tables.customers)
-    invoice = desk.gateway.reader.invoice_of(account.customer.stripe_customer_id, billing.start, billing.end)
-    if invoice is not None and not invoice.draft:
-        finalise(customer_id, billing, invoice, desk.tables.customers)
-        return ClosingStep(None, invoice.invoice_id)
+    if billing.state is PeriodState.FINALISED:
+        return _watched(desk, account, billing, now)
+    billing = _closing(desk, customer_id, billing)
+    found = invoices_of(desk, account, billing)
+    if found.is_final:
+        return _finalised(desk, customer_id, found, now)
     if not account.customer.is_reported:
-        return ClosingStep(_later(invoice, now))
-    return _brought_up_to_date(desk, account, billing, invoice, now)
+        return ClosingStep(_later(found, now))
+    return _brought_up_to_date(desk, account, found, now)
 
 
-def _brought_up_to_date(
-    desk: Desk, account: Account, billing: BillingPeriod, invoice: Invoice | None, now: datetime
-) -> ClosingStep:
-    customer_id = account.customer.customer_id
+def _has_invoices(account: Account, billing: BillingPeriod) -> bool:
+    whose = billing.stripe_customer_id or account.customer.stripe_customer_id
+    return billing.sold and whose is not None
+
+
+def invoices_of(desk: Desk, account: Account, billing: BillingPeriod) -> PeriodInvoices:
+    """Read the invoices that bill a period, of its own subscription.
+
+    Raises
+    ------
+    stripe.StripeError
+        When Stripe cannot be read.
+    """
+    customer = account.customer
+    subscription_id = billing.subscription_id or customer.stripe_subscription_id
+    stripe_customer_id = billing.stripe_customer_id or customer.stripe_customer_id
+    assert stripe_customer_id is not None
+    found = desk.gateway.reader.invoices(
+        billing.start, subscription_id=subscription_id, stripe_customer_id=stripe_customer_id
+    )
+    return of_period(found, billing, customer.customer_id, subscription_id)
+
+
+def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now: datetime) -> ClosingStep:
+    customer_id, billing = account.customer.customer_id, found.billing
     if _is_unsettled(customer_id, billing, desk.tables.markers, now):
         return ClosingStep(now + SOON)
     sent = report_customer(desk, customer_id, now, include_open=False)
     if sent.pending:
         return ClosingStep(now + SOON, sent=sent)
-    found = reconcile_period(desk, account, billing, now, fix=True)
-    again = now + SOON if found.differing else _later(invoice, now)
-    return ClosingStep(again, sent=sent, reconciliation=found)
+    compared = reconcile_period(desk, account, billing, now, fix=True)
+    late = now >= billing.end + UNBILLED_AFTER
+    return ClosingStep(
+        again=now + SOON if compared.differing else _later(found, now),
+        unbilled=late and not found.all,
+        stuck=any(draft.finalizes_at is None for draft in found.drafts),
+        sent=sent,
+        reconciliation=compared,
+    )
 
 
-def finalise(customer_id: str, billing: BillingPeriod, invoice: Invoice, customers: Customers) -> bool:
-    """Write down what a final invoice billed; tell whether it was written now.
+def _finalised(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime) -> ClosingStep:
+    """Write down what a period's invoices billed; whoever comes later finds the period finalised.
 
-    All lines of a meter's price are one quantity. It is written once: whoever comes later finds the period
-    finalised.
+    The records come first: a period is never final without them.
     """
-    invoiced: dict[str, Decimal] = {}
-    for line in invoice.lines:
-        if line.period_start == billing.start:
-            invoiced[line.meter] = EXACT.add(invoiced.get(line.meter, Decimal(0)), line.quantity)
+    billing = found.billing
+    records = _noted(desk, customer_id, found, now)
+    last = newest(records)
+    ending = next((r for r in reversed(last) if r.ends_period and r.status.counts), None) or last[-1]
     final = billing.model_copy(
         update={
             "state": PeriodState.FINALISED,
-            "invoice_id": invoice.invoice_id,
-            "invoice_url": invoice.url,
-            "invoice_total": invoice.total,
-            "invoiced": invoiced,
+            "invoice_id": ending.invoice_id,
+            "invoice_url": ending.url,
+            "invoice_total": ending.total,
+            "invoiced": dict(billed_of(billing, records).quantities),
         }
     )
-    return customers.replace_period(customer_id, billing, final)
+    written = desk.tables.customers.replace_period(customer_id, billing, final)
+    return ClosingStep(_watch_again(records, billing, now), finalised=written, news=tuple(last))
+
+
+def _watched(desk: Desk, account: Account, billing: BillingPeriod, now: datetime) -> ClosingStep:
+    """See what became of a final period's invoices."""
+    customer_id = account.customer.customer_id
+    known = desk.tables.invoices.of_period(customer_id, billing.start)
+    if not known or all(record.status.is_settled for record in newest(known)):
+        return ClosingStep(None)
+    records = _noted(desk, customer_id, invoices_of(desk, account, billing), now)
+    news = tuple(record for record in records if record not in known)
+    return ClosingStep(_watch_again(records, billing, now), news=news)
+
+
+def _noted(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime) -> list[PeriodInvoice]:
+    """Append what the invoices say anew; return all records of the period."""
+    table = desk.tables.invoices
+    while True:
+        known = table.of_period(customer_id, found.billing.start)
+        new = changed(known, found.records(customer_id, desk.catalog, now))
+        if all(table.add(record) for record in new):
+            return [*known, *new]
+
+
+def _watch_again(records: list[PeriodInvoice], billing: BillingPeriod, now: datetime) -> datetime | None:
+    """Return when to look at invoices again: daily for two months, then weekly, until they are settled."""
+    if all(record.status.is_settled for record in newest(records)):
+        return None
+    return now + (DAILY if now < billing.end + 60 * DAILY else 7 * DAILY)
 
 
 def _stored(account: Account | None, period_start: datetime) -> BillingPeriod | None:
@@ -102,11 +167,11 @@ def _stored(account: Account | None, period_start: datetime) -> BillingPeriod | 
     return next((period for period in periods if period.start == period_start), None)
 
 
-def _closing(customer_id: str, billing: BillingPeriod, customers: Customers) -> BillingPeriod:
+def _closing(desk: Desk, customer_id: str, billing: BillingPeriod) -> BillingPeriod:
     if billing.state is PeriodState.CLOSING:
         return billing
     closing = billing.model_copy(update={"state": PeriodState.CLOSING})
-    customers.replace_period(customer_id, billing, closing)
+    desk.tables.customers.replace_period(customer_id, billing, closing)
     return closing
 
 
@@ -117,11 +182,15 @@ def _is_unsettled(customer_id: str, billing: BillingPeriod, markers: Markers, no
     return any(billing.span.has_hour(marker.hour) for marker in markers.dirty_of(customer_id))
 
 
-def _later(invoice: Invoice | None, now: datetime) -> datetime:
-    """Return when to look again at a period in order: seldom in the grace time, soon around its end."""
-    if invoice is None or invoice.finalizes_at is None:
-        return now + timedelta(hours=1)
-    last_look = invoice.finalizes_at - LAST_LOOK_BEFORE_FINAL
+def _later(found: PeriodInvoices, now: datetime) -> datetime:
+    """Return when to look again at a period in order: seldom in the grace time, soon around its end.
+
+    Where no invoice has come by the end of the longest grace, once a day.
+    """
+    due = [draft.finalizes_at for draft in found.drafts if draft.finalizes_at is not None]
+    if not due:
+        return now + (timedelta(hours=1) if now < found.billing.end + UNBILLED_AFTER else DAILY)
+    last_look = min(due) - LAST_LOOK_BEFORE_FINAL
     if now < last_look:
         return min(now + LATER, last_look)
-    return max(now + SOON, min(now + LATER, invoice.finalizes_at + timedelta(minutes=1)))
+    return max(now + SOON, min(now + LATER, min(due) + timedelta(minutes=1)))

@@ -13,7 +13,15 @@ from metering.core.stripe_names import read_identifier
 from stripe_report.messages import CloseEnded, MarkRefused, Refresh, RefusedNumber, Work
 from stripe_report.reader import Reader
 
-_INVOICES = frozenset({"invoice.created", "invoice.finalized"})
+_INVOICES = frozenset(
+    {
+        "invoice.created",
+        "invoice.finalized",
+        "invoice.marked_uncollectible",
+        "invoice.paid",
+        "invoice.voided",
+    }
+)
 _SUBSCRIPTIONS = frozenset({"customer.subscription.updated", "customer.subscription.deleted"})
 _REFUSALS = frozenset({"v1.billing.meter.error_report_triggered", "v1.billing.meter.no_meter_found"})
 

@@ -46,7 +46,7 @@ class Close(_OfCustomer):
 
 
 class CloseEnded(_OfCustomer):
-    """Look at every period that is over and not final: an invoice was made or finalised."""
+    """Look at every period that is over: an invoice was made, finalised, paid, voided or given up."""
 
     work: Literal["close_ended"] = "close_ended"
 

@@ -22,10 +22,14 @@ type Key = tuple[str, datetime]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A meter's contribution of one hour, and the timestamp under which Stripe gets it."""
+    """A meter's contribution of one hour, and the timestamp under which Stripe gets it.
+
+    ``stripe_customer_id`` is that of the hour's period, None where the period does not know it.
+    """
 
     value: Decimal
     timestamp: datetime
+    stripe_customer_id: str | None = None
 
 
 def wanted_of(usage: PeriodUsage, chosen: Iterable[datetime]) -> dict[Key, Wanted]:
@@ -43,7 +47,7 @@ def wanted_of(usage: PeriodUsage, chosen: Iterable[datetime]) -> dict[Key, Wante
         return {}
     kept = frozenset(chosen)
     return {
-        (meter, hour): Wanted(value, max(hour, usage.span.start))
+        (meter, hour): Wanted(value, max(hour, usage.span.start), usage.billing.stripe_customer_id)
         for meter, by_hour in usage.contributions.items()
         for hour, value in by_hour.items()
         if hour in kept

@@ -12,9 +12,10 @@ from typing import Any
 
 import stripe
 
+from metering.core.billed import InvoiceStatus
 from metering.core.stripe_names import LARGEST_PAGE, meter_of_event_name, our_id
+from stripe_report.invoices import Invoice, MeteredLine
 
-_AT_A_PERIODS_END = frozenset({"subscription_cycle", "subscription_update"})
 _CENTS = -2
 """The exponent of a cent in dollars."""
 
@@ -29,37 +30,6 @@ class Subscription:
     end: datetime
     ended_at: datetime | None
     lookup_keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class MeteredLine:
-    """One line of an invoice with a metered price; a graduated price has a line for each tier."""
-
-    meter: str
-    quantity: Decimal
-    period_start: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    """An invoice of a subscription; its lines can change as long as it is a draft."""
-
-    invoice_id: str
-    stripe_customer_id: str
-    draft: bool
-    ends_period: bool
-    """Whether it was made when a period ended; then ``period_start`` is that period's."""
-    period_start: datetime
-    finalizes_at: datetime | None
-    url: str | None
-    total: Decimal
-    lines: tuple[MeteredLine, ...]
-
-    def bills(self, period_start: datetime) -> bool:
-        """Tell whether it bills the usage of the period that starts then."""
-        if self.lines:
-            return any(line.period_start == period_start for line in self.lines)
-        return self.ends_period and self.period_start == period_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +69,16 @@ class Reader:
         """Return our id of the customer that an invoice goes to, None when it is none of ours."""
         return self.customer_id(_id_of(self._stripe.v1.invoices.retrieve(invoice_id).customer))
 
-    def invoice_of(
-        self, stripe_customer_id: str, period_start: datetime, period_end: datetime
-    ) -> Invoice | None:
-        """Return the invoice, draft or final, that bills the usage of a period; None before it is made."""
-        listed = self._stripe.v1.invoices.list(
-            {
-                "customer": stripe_customer_id,
-                "created": {"gte": int(period_end.timestamp())},
-                "limit": LARGEST_PAGE,
-            }
-        )
-        for found in listed.auto_paging_iter():
-            invoice = self._invoice(found)
-            if invoice.bills(period_start):
-                return invoice
-        return None
+    def invoices(
+        self, since: datetime, *, subscription_id: str | None, stripe_customer_id: str
+    ) -> list[Invoice]:
+        """Return the invoices of a subscription that were made since an instant, newest first.
+
+        Where the subscription is not known, those of the Stripe customer.
+        """
+        whose = {"subscription": subscription_id} if subscription_id else {"customer": stripe_customer_id}
+        query: Any = whose | {"created": {"gte": int(since.timestamp())}, "limit": LARGEST_PAGE}
+        return [self._invoice(found) for found in self._stripe.v1.invoices.list(query).auto_paging_iter()]
 
     def hourly(
         self, meter: str, stripe_customer_id: str, start: datetime, end: datetime
@@ -153,11 +117,13 @@ class Reader:
         return samples, reason.error_count
 
     def _invoice(self, found: stripe.Invoice) -> Invoice:
+        details = found.parent.subscription_details if found.parent else None
         return Invoice(
             invoice_id=found.id,
-            stripe_customer_id=_id_of(found.customer),
-            draft=found.status == "draft",
-            ends_period=found.billing_reason in _AT_A_PERIODS_END,
+            status=InvoiceStatus(str(found.status)),
+            subscription_id=_id_of(details.subscription) if details else None,
+            our_customer_id=our_id(details.metadata) if details else None,
+            reason=str(found.billing_reason),
             period_start=_instant(found.period_start),
             finalizes_at=None
             if found.automatically_finalizes_at is None
@@ -172,7 +138,13 @@ class Reader:
             details = line.pricing.price_details if line.pricing else None
             meter = self._meter_of_price(_id_of(details.price)) if details else None
             if meter is not None:
-                yield MeteredLine(meter, Decimal(str(line.quantity_decimal)), _instant(line.period.start))
+                yield MeteredLine(
+                    meter,
+                    Decimal(str(line.quantity_decimal)),
+                    Decimal(line.amount).scaleb(_CENTS),
+                    _instant(line.period.start),
+                    _instant(line.period.end),
+                )
 
     def _meter_of_price(self, price_id: str) -> str | None:
         if price_id not in self._price_meters:

@@ -55,7 +55,6 @@ def reconcile_period(
         When another run wrote a ledger meanwhile; run again.
     """
     span, customer = billing.span, account.customer
-    assert customer.stripe_customer_id is not None
     used = desk.usage(customer.customer_id, billing)
     settled = settled_hours(span.hours(), used.hours, account, now)
     if not settled:
@@ -73,7 +72,7 @@ def reconcile_period(
         (meter, hour): value
         for meter in desk.catalog.meters
         for hour, value in desk.gateway.reader.hourly(
-            meter, customer.stripe_customer_id, min(settled), max(settled) + HOUR
+            meter, _stripe_customer(account, billing), min(settled), max(settled) + HOUR
         ).items()
     }
     compared = [
@@ -85,6 +84,13 @@ def reconcile_period(
     sent = _put_right(desk, account, billing, compared, days, now) if fix else Sent()
     overdue = tuple(values for values in differing if verdict(values, now) is Verdict.OVERDUE)
     return Reconciliation(len(compared), differing, overdue, sent)
+
+
+def _stripe_customer(account: Account, billing: BillingPeriod) -> str:
+    """Return whose usage it is at Stripe: one who comes back may do so as another Stripe customer."""
+    found = billing.stripe_customer_id or account.customer.stripe_customer_id
+    assert found is not None
+    return found
 
 
 def _in_ledger(days: dict[date, Day]) -> set[Key]:
@@ -125,7 +131,10 @@ def _put_right(
         again = dict(_sent_again(of_day, day, now))
         recovered = dict(_recovered(of_day, day))
         if again:
-            due = {key: Due(entry, max(key[1], billing.start)) for key, entry in again.items()}
+            due = {
+                key: Due(entry, max(key[1], billing.start), _stripe_customer(account, billing))
+                for key, entry in again.items()
+            }
             day = send_entries(desk, account.customer, with_entries(day, recovered), due, now)
             total += Sent.of(day.entries[key] for key in again)
         elif recovered:

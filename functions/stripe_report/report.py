@@ -102,7 +102,12 @@ def _report_day(
         chosen = hours if include_open else [hour for hour in hours if hour in settled]
         wanted |= wanted_of(PeriodUsage(billing, stored, desk.catalog), chosen)
 
-    due = {key: Due(entry, wanted[key].timestamp) for key, entry in to_send(day, wanted).items()}
+    own = account.customer.stripe_customer_id
+    assert own is not None
+    due = {
+        key: Due(entry, wanted[key].timestamp, wanted[key].stripe_customer_id or own)
+        for key, entry in to_send(day, wanted).items()
+    }
     if due:
         made_of = [hour for hour in stored if any(hour.start == key[1] for key in due)]
         day = send_entries(desk, account.customer, day, due, now, made_of=made_of)

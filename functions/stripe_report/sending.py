@@ -19,10 +19,11 @@ from stripe_report.plan import Key, with_entries
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An entry that is to be given to Stripe now, and the timestamp under which Stripe gets it."""
+    """An entry that is to be given to Stripe now: under which timestamp, and of which Stripe customer."""
 
     entry: Entry
     timestamp: datetime
+    stripe_customer_id: str
 
 
 def send_entries(
@@ -43,7 +44,7 @@ def send_entries(
     """
     pending = {key: replace(one.entry, state=PENDING, sent_at=now) for key, one in due.items()}
     day = desk.tables.ledger.put(with_entries(day, pending, made_of))
-    events = [_event(key, entry, due[key].timestamp, customer) for key, entry in pending.items()]
+    events = [_event(key, entry, due[key], customer) for key, entry in pending.items()]
     states = desk.gateway.send(events)
     answered = {
         key: replace(entry, state=states[_identifier(customer, key, entry)]) for key, entry in pending.items()
@@ -52,13 +53,12 @@ def send_entries(
     return desk.tables.ledger.put(with_entries(day, answered)) if answered != pending else day
 
 
-def _event(key: Key, entry: Entry, timestamp: datetime, customer: Customer) -> MeterEvent:
-    assert customer.stripe_customer_id is not None
+def _event(key: Key, entry: Entry, due: Due, customer: Customer) -> MeterEvent:
     return MeterEvent(
         event_name=event_name(key[0]),
-        stripe_customer_id=customer.stripe_customer_id,
+        stripe_customer_id=due.stripe_customer_id,
         value=entry.value,
-        timestamp=timestamp,
+        timestamp=due.timestamp,
         identifier=_identifier(customer, key, entry),
     )
 

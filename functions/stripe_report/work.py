@@ -14,6 +14,7 @@ import stripe
 
 from metering.aws.observability import count, logger
 from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.billed import InvoiceStatus
 from metering.core.instants import format_instant
 from metering.tables.closings import Closing
 from metering.tables.ledger import VersionConflictError
@@ -101,26 +102,17 @@ class Writer:
         look = close_period(self._desk, customer_id, start, now)
         _tell_sent(customer_id, look.sent)
         _tell_reconciled(customer_id, look.reconciliation, now)
-        if look.invoice_id is not None:
-            count("periods_finalised")
-            logger.info(
-                "period finalised",
-                extra={
-                    "customer_id": customer_id,
-                    "period": format_instant(start),
-                    "invoice": look.invoice_id,
-                },
-            )
+        _tell_invoices(customer_id, start, look)
         return look
 
-    def close_ended(self, customer_id: str, now: datetime) -> None:
-        """Look at every period that is over and not final: an invoice was made or finalised.
+    def close_ended(self, customer_id: str, now: datetime, *, final: bool = True) -> None:
+        """Look at every period that is over: something became of an invoice. The calendar stays as it is.
 
-        The calendar stays as it is.
+        ``final`` looks at final periods as well, whose invoices may have changed.
         """
         account = self._tables.customers.account(customer_id)
         for period in account.periods if account else ():
-            if period.state is not PeriodState.FINALISED and period.end <= now:
+            if period.end <= now and (final or period.state is not PeriodState.FINALISED):
                 self._look(customer_id, period.start, now)
 
     def reconcile_open(self, customer_id: str, now: datetime) -> None:
@@ -129,7 +121,7 @@ class Writer:
         if account is None or account.customer.stripe_customer_id is None:
             return
         self._refresh(account)
-        self.close_ended(customer_id, now)
+        self.close_ended(customer_id, now, final=False)
         account = self._tables.customers.account(customer_id)
         if account is None or not account.customer.is_reported:
             return
@@ -209,6 +201,30 @@ class Writer:
                     "ended": done.ended,
                 },
             )
+
+
+def _tell_invoices(customer_id: str, start: datetime, look: ClosingStep) -> None:
+    where = {"customer_id": customer_id, "period": format_instant(start)}
+    if look.finalised:
+        count("periods_finalised")
+        logger.info("period finalised", extra=where | {"invoice": look.news[-1].invoice_id})
+    for record in look.news:
+        said = where | {"invoice": record.invoice_id, "status": record.status.value}
+        if record.status is InvoiceStatus.VOID and record.ends_period:
+            count("invoices_void")
+            logger.error("a void invoice bills nothing: the period needs `ops settle`", extra=said)
+        if record.mispriced:
+            count("invoices_mispriced")
+            logger.error(
+                "an invoice's amount is not the rating of its quantity",
+                extra=said | {"meters": record.mispriced},
+            )
+    if look.unbilled:
+        count("periods_unbilled")
+        logger.error("no invoice bills this period: it needs `ops settle`", extra=where)
+    if look.stuck:
+        count("drafts_stuck")
+        logger.error("a draft bills this period that nobody will finalise", extra=where)
 
 
 def _tell_sent(customer_id: str, sent: Sent) -> None:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from metering.core.instants import HOUR
-from metering.core.late_usage import late_usage
 from metering.core.rating import invoice_total, quantities, rate, tiered_amount
 from metering.tables.ledger import SENT
 from stripe_simulator.engine.objects import Meter
@@ -155,7 +154,7 @@ class History:
         billed = {line.meter: line.amount for line in lines_of(invoice, world.price_names())}
         assert {line.meter: line.amount for line in lines if line.meter in billed} == billed
         assert invoice_total(lines) == period.invoice_total == Decimal(invoice.total).scaleb(-2)
-        assert [] == late_usage(world.usage(period), [])
+        assert [] == world.late(period)
 
     def _stripe_hours(self, meter: str) -> dict[datetime, Decimal]:
         world = self.world
@@ -176,7 +175,7 @@ class History:
         assert sent == world.events_sent()
         after = quantities(world.contributions())
         terms = world.period().terms(world.catalog)
-        found = late_usage(world.usage(world.period()), [])
+        found = world.late(world.period())
         expected = {
             meter: (
                 after[meter] - before[meter],

@@ -13,7 +13,6 @@ import pytest
 from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
 from metering.core.instants import HOUR
-from metering.core.late_usage import late_usage
 from metering.tables.ledger import SENT
 from stripe_report.gateway import MeterEvent
 from stripe_report.messages import Reconcile
@@ -57,7 +56,7 @@ def _before_sending(world: World, act: Callable[[], object]) -> None:
 
 def _late(world: World) -> list[tuple[str, Decimal, Decimal]]:
     billing = world.period()
-    found = late_usage(world.usage(billing), [])
+    found = world.late(billing)
     return [(late.meter, late.quantity, late.amount) for late in found]
 
 

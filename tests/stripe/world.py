@@ -20,11 +20,13 @@ from aggregate.recompute import recompute
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.basis import Basis
 from metering.core.billable import Contributions
+from metering.core.billed import Billed, billed_of
 from metering.core.catalog import Catalog, Override, builtin_catalog
 from metering.core.contract import Gauge, Report
 from metering.core.exact import EXACT
 from metering.core.instances import Instance, secret_digest
 from metering.core.instants import HOUR, format_instant
+from metering.core.late_usage import LateUsage, late_usage
 from metering.core.rating import Line
 from metering.core.rollup import rollup
 from metering.core.usage import PeriodUsage
@@ -286,6 +288,14 @@ class World:
             by_hour[report.window_start].append(report)
         hours = [rollup(hour, reports) for hour, reports in sorted(by_hour.items())]
         return PeriodUsage(billing, hours, self.catalog)
+
+    def billed(self, billing: BillingPeriod) -> Billed:
+        """Return what a period's invoices say, as it was written down."""
+        return billed_of(billing, self.tables.invoices.of_period(CUSTOMER, billing.start))
+
+    def late(self, billing: BillingPeriod) -> list[LateUsage]:
+        """Return a period's late usage, nothing of which was billed yet."""
+        return late_usage(self.usage(billing), self.billed(billing))
 
     def contributions(self) -> Contributions:
         """Return the first period's contributions, computed from all reports alone."""

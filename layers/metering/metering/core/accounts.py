@@ -74,6 +74,9 @@ class BillingPeriod(_Record):
     """A period's snapshot: bounds, plan version and overrides, and once final what was invoiced.
 
     ``nominal_end`` is set where the period was cut short: averages are still over the whole interval.
+    ``sold`` is False for time without a subscription by intention: shown, neither billed nor alarmed.
+    ``subscription_id`` and ``stripe_customer_id`` are whose invoices bill it, ``items`` the subscription's
+    metered items when it began; periods that were stored before these were kept have none.
     """
 
     start: Instant
@@ -83,6 +86,10 @@ class BillingPeriod(_Record):
     plan: str
     override: Override = Override()
     state: PeriodState = PeriodState.OPEN
+    sold: bool = True
+    subscription_id: str | None = None
+    stripe_customer_id: str | None = None
+    items: tuple[str, ...] = ()
     invoice_id: str | None = None
     invoice_url: str | None = None
     invoice_total: SignedExact | None = None
@@ -111,6 +118,8 @@ class BillingPeriod(_Record):
             first=span.first,
             plan=customer.plan,
             override=customer.override,
+            subscription_id=customer.stripe_subscription_id,
+            stripe_customer_id=customer.stripe_customer_id,
         )
 
 
@@ -146,7 +155,7 @@ class Account:
 
     def is_billed(self, period: BillingPeriod) -> bool:
         """Tell whether a period's usage goes to Stripe: one who has left has only the periods it had."""
-        if not self.customer.is_reported:
+        if not (self.customer.is_reported and period.sold):
             return False
         had = any(stored.start == period.start for stored in self.periods)
         return had or self.customer.stripe_subscription_id is not None

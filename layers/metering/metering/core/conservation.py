@@ -12,9 +12,10 @@ from enum import StrEnum
 
 from metering.core.basis import Basis
 from metering.core.billable import DECIMALS, SIGNIFICANT_DIGITS, Contributions, quantity
+from metering.core.billed import Billed
 from metering.core.catalog import Meter
 from metering.core.exact import EXACT
-from metering.core.late_usage import LateItem, late_usage
+from metering.core.late_usage import Covering, unbilled_usage
 from metering.core.periods import Period
 from metering.core.reconcile import TOLERANCE
 from metering.core.rollup import Hour
@@ -95,17 +96,17 @@ def ledger_differences(
     return found
 
 
-def invoice_differences(usage: PeriodUsage, billed_late: Iterable[LateItem]) -> list[Difference]:
-    """Compare a final period's contributions with what its invoice and its late items billed.
+def invoice_differences(usage: PeriodUsage, billed: Billed, covered: Iterable[Covering]) -> list[Difference]:
+    """Compare a final period's contributions with what its invoices billed and its items cover.
 
     What differs is late usage that is not billed yet. None before the period is final.
     """
     found = []
-    for late in late_usage(usage, billed_late):
+    for late in unbilled_usage(usage, billed, covered):
         if abs(late.quantity) > TOLERANCE:
             total = quantity(usage.contributions[late.meter])
-            billed = EXACT.subtract(total, late.quantity)
-            found.append(Difference(Stage.INVOICE, None, late.meter, f"{total:f}", f"{billed:f}"))
+            known = EXACT.subtract(total, late.quantity)
+            found.append(Difference(Stage.INVOICE, None, late.meter, f"{total:f}", f"{known:f}"))
     return found
 
 

@@ -1,19 +1,22 @@
-"""Usage that a final invoice does not have: how much, and what it costs. Pure.
+"""Usage that no invoice has: how much, and what it costs. Pure.
 
-Late usage of a meter = sum of its contributions - quantity invoiced - quantity already billed late; its price
-= rate(total) - rate(what was billed). A negative amount is a credit. Source: docs/billing.md#late-usage.
+Unbilled usage of a meter = sum of its contributions - quantity billed - quantity covered; its price =
+rate(total) - rate(what is billed and covered). Where an invoice of the period counts it is late usage, and
+may be billed. A negative amount is a credit. Source: docs/billing.md#late-usage and
+docs/billing.md#what-billed-means.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from metering.core.accounts import PeriodState
 from metering.core.billable import quantity
+from metering.core.billed import Billed
 from metering.core.contract import Id
 from metering.core.exact import EXACT, SignedExact
 from metering.core.instants import Instant
@@ -53,40 +56,71 @@ class LateUsage:
     days: tuple[date, ...]
 
 
+class Covering(Protocol):
+    """What covers a quantity of a meter beside the invoices: a late item, a settlement."""
+
+    @property
+    def meter(self) -> str:
+        """The meter's name."""
+
+    @property
+    def quantity(self) -> Decimal:
+        """In the meter's units; negative for a credit."""
+
+
 def late_usage(
     usage: PeriodUsage,
-    billed_late: Iterable[LateItem],
+    billed: Billed,
+    covered: Iterable[Covering] = (),
     on_invoice: Mapping[tuple[str, datetime], Decimal] | None = None,
 ) -> list[LateUsage]:
-    """Return the late usage of each meter that has any; none while the period is not finalised.
+    """Return what each meter has beyond an invoice that counts; none while there is no such invoice.
+
+    A meter whose invoiced amount is not the rating of its quantity is left to people: it is never late.
 
     Parameters
     ----------
     usage
-        The period as it is now, with what its invoice billed. A meter without a price, being unlimited, is
-        never late.
-    billed_late
-        The period's ``late#`` items.
+        The period as it is now. A meter without a price, being unlimited, is never late.
+    billed
+        What the period's invoices say.
+    covered
+        The period's ``late#`` and ``settle#`` items.
     on_invoice
         What the ledger says was sent, by meter and hour: days where it differs are named; all days with usage
         where it does not tell.
     """
-    billing = usage.billing
-    if billing.state is not PeriodState.FINALISED:
+    if usage.billing.state is not PeriodState.FINALISED or not billed.counted:
         return []
-    late: dict[str, Decimal] = {}
-    for item in billed_late:
-        late[item.meter] = EXACT.add(late.get(item.meter, Decimal(0)), item.quantity)
+    found = unbilled_usage(usage, billed, covered, on_invoice)
+    return [late for late in found if late.meter not in billed.mispriced]
+
+
+def unbilled_usage(
+    usage: PeriodUsage,
+    billed: Billed,
+    covered: Iterable[Covering] = (),
+    on_invoice: Mapping[tuple[str, datetime], Decimal] | None = None,
+) -> list[LateUsage]:
+    """Return what of each meter is neither billed nor covered, whatever there is of invoices.
+
+    Nothing of a period that is not sold, nor of a meter without a price. Parameters as in `late_usage`.
+    """
+    if not usage.billing.sold:
+        return []
+    covers: dict[str, Decimal] = {}
+    for item in covered:
+        covers[item.meter] = EXACT.add(covers.get(item.meter, Decimal(0)), item.quantity)
     found = []
     for meter, price in usage.terms.meters.items():
         by_hour = usage.contributions.get(meter, {})
         total = quantity(by_hour)
-        billed = EXACT.add(billing.invoiced.get(meter, Decimal(0)), late.get(meter, Decimal(0)))
-        if price.unlimited or total == billed:
+        known = EXACT.add(billed.quantity(meter), covers.get(meter, Decimal(0)))
+        if price.unlimited or total == known:
             continue
-        amount = EXACT.subtract(tiered_amount(total, price.tiers), tiered_amount(billed, price.tiers))
+        amount = EXACT.subtract(tiered_amount(total, price.tiers), tiered_amount(known, price.tiers))
         days = _days(meter, by_hour, on_invoice or {})
-        found.append(LateUsage(meter, EXACT.subtract(total, billed), amount, days))
+        found.append(LateUsage(meter, EXACT.subtract(total, known), amount, days))
     return found
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metering.tables.late import LateItems
     from metering.tables.ledger import Ledger
     from metering.tables.markers import Markers
+    from metering.tables.period_invoices import PeriodInvoices
     from metering.tables.reports import Reports
 
 TABLES = ("customers", "reports", "markers", "hours", "ledger")
@@ -91,6 +92,13 @@ class Tables:
         from metering.tables.late import LateItems
 
         return LateItems(self._client, self._name("customers"))
+
+    @cached_property
+    def invoices(self) -> PeriodInvoices:
+        """What invoices said of periods, in Customers."""
+        from metering.tables.period_invoices import PeriodInvoices
+
+        return PeriodInvoices(self._client, self._name("customers"))
 
     @cached_property
     def alerts(self) -> Alerts:
