@@ -3,16 +3,17 @@
 Source: docs/billing.md#periods.
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import stripe
 
-from metering.core.accounts import Account, BillingPeriod, Customer
+from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.catalog import Catalog
+from metering.tables.closings import Closing
 from metering.tables.tables import Tables
 from ops.customers import replace_profile
 from ops.errors import OperatorError
-from ops.periods import first_snapshot, keep_periods, mark_open_days, settle_before
+from ops.periods import end_unsold, keep_periods, mark_open_days
 from ops.subscriptions import SubscriptionRequest, subscribe
 
 
@@ -26,16 +27,15 @@ def attach(
 ) -> tuple[Customer, list[date]]:
     """Subscribe a customer, or attach what is in Stripe; return it and the days that are to be reported.
 
-    What was used before the subscription's present period is not billed by Stripe: those periods are final.
-    Each step may run twice.
+    What was used while there was no subscription is not sold. Each step may run twice.
 
     Raises
     ------
     OperatorError
         When the customer has another subscription, or as `ops.subscriptions.subscribe` says.
     """
-    customers = tables.customers
-    customer = account.customer
+    account = _without_ended(client, account, tables)
+    customers, customer = tables.customers, account.customer
     present = customer.stripe_subscription_id
     if present is not None and request.stripe_subscription_id not in {None, present}:
         raise OperatorError(f"{customer.customer_id} has the subscription {present} already")
@@ -43,13 +43,35 @@ def attach(
         request = SubscriptionRequest(
             customer.stripe_customer_id, request.stripe_subscription_id or present, request.days_until_due
         )
-    subscribed = subscribe(client, customer, catalog, now, request)
+    previous = max(account.periods, key=lambda period: period.start, default=None)
+    subscribed = subscribe(client, customer, catalog, now, request, previous)
     if present is None:
         account = keep_periods(account, tables, now) if customer.anchor is None else account
-        settle_before(account, subscribed.period.start, tables, catalog)
+        end_unsold(account, subscribed.period, tables)
         replace_profile(customers, customer, subscribed.customer)
-    span = first_snapshot(account, subscribed.period)
-    customers.add_period(customer.customer_id, BillingPeriod.of(subscribed.customer, span))
+    customers.add_period(customer.customer_id, BillingPeriod.of(subscribed.customer, subscribed.period))
     attached = customers.account(customer.customer_id)
     assert attached is not None
     return attached.customer, mark_open_days(attached, tables.markers, now)
+
+
+def _without_ended(client: stripe.StripeClient, account: Account, tables: Tables) -> Account:
+    """Forget a subscription that has ended, and end its period there, if nobody has looked since.
+
+    What it has not billed yet is its closing's: that is on the calendar from here on.
+    """
+    customer = account.customer
+    if customer.stripe_subscription_id is None:
+        return account
+    ended_at = client.v1.subscriptions.retrieve(customer.stripe_subscription_id)["ended_at"]
+    if ended_at is None:
+        return account
+    end = datetime.fromtimestamp(ended_at, UTC)
+    for period in account.periods:
+        if period.start < end < period.end and period.state is not PeriodState.FINALISED:
+            tables.closings.put(Closing(customer.customer_id, period.start, end))
+            tables.customers.replace_period(customer.customer_id, period, period.cut(end))
+    replace_profile(tables.customers, customer, customer.model_copy(update={"stripe_subscription_id": None}))
+    again = tables.customers.account(customer.customer_id)
+    assert again is not None
+    return again

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
-from metering.core.catalog import Catalog
 from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import HOUR, format_instant, hour_of
 from metering.core.periods import Period
-from metering.core.usage import PeriodUsage
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
 from metering.tables.tables import Tables
@@ -50,39 +48,50 @@ def keep_periods(account: Account, tables: Tables, now: datetime) -> Account:
     return kept
 
 
-def settle_before(account: Account, start: datetime, tables: Tables, catalog: Catalog) -> None:
-    """End the periods before a subscription's first one: they are final, and Stripe never bills them.
+def end_unsold(account: Account, first: Period, tables: Tables) -> None:
+    """End what lies before a subscription's first period: the time without one is not sold, and shown so.
 
-    The calendar month that the subscription interrupts is cut short. What was used by then counts as
-    invoiced, so that only what is reported later still shows up as late usage.
+    Calendar months without Stripe end there; what lies between the last subscription's end and this one's
+    first period becomes a period of its own. Periods of a former subscription stay: its invoices bill them.
 
     Raises
     ------
     OperatorError
-        When a stored period begins within the subscription's present one.
+        When a stored period reaches into the first one.
     """
-    customer_id = account.customer.customer_id
-    inside = [period for period in account.periods if period.start > start]
-    if inside:
-        raise OperatorError(
-            f"the period {format_instant(inside[0].start)} of {customer_id} begins within the subscription's "
-            f"present one, which began at {format_instant(start)}; attach a subscription whose period begins "
-            "later, or a new one"
-        )
+    customer_id, customers = account.customer.customer_id, tables.customers
     for period in account.periods:
-        if period.start == start or period.state is PeriodState.FINALISED:
+        if period.start == first.start or period.span.end_hour <= first.first_hour:
+            if _is_without_stripe(account, period) and period.state is not PeriodState.FINALISED:
+                customers.replace_period(customer_id, period, _unsold(period))
             continue
-        cut = period if period.end <= start else period.cut(start)
-        used = PeriodUsage(cut, tables.hours.of_period(customer_id, cut.span), catalog)
-        final = {"state": PeriodState.FINALISED, "invoiced": dict(used.quantities)}
-        tables.customers.replace_period(customer_id, period, cut.model_copy(update=final))
+        if not _is_without_stripe(account, period) or period.start > first.start:
+            raise OperatorError(
+                f"the period {format_instant(period.start)} of {customer_id} reaches into the subscription's "
+                f"first one, which begins at {format_instant(first.start)}; attach a subscription whose "
+                "period begins later, or a new one"
+            )
+        customers.replace_period(customer_id, period, _unsold(period.cut(first.start)))
+    last = max((p.span.end_hour for p in account.periods if p.start < first.start), default=None)
+    if last is not None and last < first.first_hour:
+        gap = BillingPeriod(
+            start=last,
+            end=first.first_hour,
+            plan=account.customer.plan,
+            override=account.customer.override,
+            state=PeriodState.FINALISED,
+            sold=False,
+        )
+        customers.add_period(customer_id, gap)
 
 
-def first_snapshot(account: Account, span: Period) -> Period:
-    """Return the subscription's period as it follows those that are stored."""
-    return Period(
-        span.start, span.end, first=not any(period.start < span.start for period in account.periods)
-    )
+def _is_without_stripe(account: Account, period: BillingPeriod) -> bool:
+    """Tell whether a period had no subscription; older ones do not say, but their customer does."""
+    return period.subscription_id is None and account.customer.stripe_customer_id is None
+
+
+def _unsold(period: BillingPeriod) -> BillingPeriod:
+    return period.model_copy(update={"state": PeriodState.FINALISED, "sold": False})
 
 
 def open_days(account: Account, now: datetime) -> Iterator[date]:

@@ -3,20 +3,31 @@
 Source: docs/stripe-protocol.md#setting-up.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import stripe
 
-from metering.core.accounts import Customer
+from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import Catalog
-from metering.core.instants import hour_of
-from metering.core.periods import Period
+from metering.core.instants import HOUR, hour_of
+from metering.core.periods import Period, add_months
 from metering.core.stripe_names import LARGEST_PAGE, OUR_ID, our_id
 from ops.errors import OperatorError, WrongInputError
 from ops.stripe_account import DAYS_UNTIL_DUE
 from ops.stripe_objects import apply, catalog_prices, customer_prices, existing_prices, missing
+
+_REFUSED_STATES = {
+    "incomplete": "its first payment waits; give the Stripe customer a payment method, or attach without "
+    "--automatically",
+    "incomplete_expired": "its first payment never came; attach a new one",
+    "trialing": "what is used in a trial is not sold; attach when it has ended",
+    "paused": "it makes no invoices; resume it in Stripe first",
+    "unpaid": "its invoices stay drafts; see to its payment in Stripe first",
+}
+"""States in which a subscription bills no usage, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +72,19 @@ def subscribe(
     catalog: Catalog,
     now: datetime,
     request: SubscriptionRequest | None = None,
+    previous: BillingPeriod | None = None,
 ) -> Subscribed:
     """Make a customer's Stripe customer and subscription, or find those there are.
 
-    A new subscription starts on its anchor, at the full hour before now, so that there is no stub period: it
-    is dated back to that hour and its cycle keeps the day and hour.
+    A new subscription's first period begins at the next full hour, and never within the ``previous`` one:
+    until then it has a stub without a fee, in which nothing is sold. It is not dated back, since what Stripe
+    bills of such a past is nobody's to choose (docs/decisions/0022-no-subscription-is-dated-back.md).
 
     Raises
     ------
     OperatorError
         When a price of the catalogue is not in Stripe, an object belongs to another customer, or the
-        subscription has other prices or no monthly periods.
+        subscription has other prices, no monthly periods, or a state that bills no usage.
     """
     request = request or SubscriptionRequest()
     lookup_keys = make_own_prices(client, customer, catalog)
@@ -83,7 +96,9 @@ def subscribe(
         stripe_customer_id = _stripe_customer(client, customer, request)
         subscription = _own_subscription(client, customer, stripe_customer_id)
     if subscription is None:
-        subscription = _create_subscription(client, customer, stripe_customer_id, lookup_keys, now, request)
+        terms = _NewTerms(lookup_keys, _begins(now, previous), request.days_until_due, previous)
+        subscription = _create_subscription(client, customer, stripe_customer_id, terms)
+    _check_state(subscription)
     _check_prices(subscription, lookup_keys)
     if our_id(subscription["metadata"]) is None:
         metadata: Any = {"metadata": {OUR_ID: customer.customer_id}}
@@ -114,32 +129,51 @@ def make_own_prices(client: stripe.StripeClient, customer: Customer, catalog: Ca
     return [price.lookup_key for price in wanted]
 
 
+@dataclass(frozen=True)
+class _NewTerms:
+    """What a new subscription is to be: its prices, when it begins, how it is paid, and what it follows."""
+
+    lookup_keys: list[str]
+    begins: datetime
+    days_until_due: int | None
+    previous: BillingPeriod | None
+
+    def idempotency_key(self, customer_id: str) -> str:
+        """Return a key that is the same for the same wish alone: one who left and comes back wishes anew."""
+        followed = self.previous.subscription_id if self.previous else None
+        wish = f"{followed} {' '.join(self.lookup_keys)} {self.days_until_due}"
+        digest = hashlib.sha256(wish.encode()).hexdigest()[:16]
+        return f"subscribe-{customer_id}-{self.begins:%Y%m%d%H}-{digest}"
+
+
+def _begins(now: datetime, previous: BillingPeriod | None) -> datetime:
+    """Return the next full hour, or where the last period ends later, the first that is not in it."""
+    following = hour_of(now) + HOUR
+    return max(following, previous.span.end_hour) if previous else following
+
+
+def _check_state(subscription: Any) -> None:
+    """Refuse, by its name, a subscription in a state that bills no usage."""
+    status = str(subscription["status"])
+    if status in _REFUSED_STATES:
+        raise OperatorError(f"the subscription {subscription['id']} is {status}: {_REFUSED_STATES[status]}")
+
+
 def _create_subscription(
-    client: stripe.StripeClient,
-    customer: Customer,
-    stripe_customer_id: str,
-    lookup_keys: list[str],
-    now: datetime,
-    request: SubscriptionRequest,
+    client: stripe.StripeClient, customer: Customer, stripe_customer_id: str, terms: _NewTerms
 ) -> Any:
-    prices = existing_prices(client, lookup_keys)
-    start = hour_of(now)
+    prices = existing_prices(client, terms.lookup_keys)
     params: dict[str, Any] = {
         "customer": stripe_customer_id,
-        "items": [{"price": prices[key].id} for key in lookup_keys],
-        "backdate_start_date": int(start.timestamp()),
-        "billing_cycle_anchor_config": {
-            "day_of_month": start.day,
-            "hour": start.hour,
-            "minute": 0,
-            "second": 0,
-        },
+        "items": [{"price": prices[key].id} for key in terms.lookup_keys],
+        "billing_cycle_anchor": int(terms.begins.timestamp()),
+        "proration_behavior": "none",
         "billing_mode": {"type": "flexible"},
         "metadata": {OUR_ID: customer.customer_id},
     }
-    if request.days_until_due is not None:
-        params |= {"collection_method": "send_invoice", "days_until_due": request.days_until_due}
-    options: Any = {"idempotency_key": f"subscribe-{customer.customer_id}-{start:%Y%m%d%H}"}
+    if terms.days_until_due is not None:
+        params |= {"collection_method": "send_invoice", "days_until_due": terms.days_until_due}
+    options: Any = {"idempotency_key": terms.idempotency_key(customer.customer_id)}
     made: Any = params
     return client.v1.subscriptions.create(made, options)
 
@@ -216,11 +250,15 @@ def _present_period(subscription: Any) -> tuple[Period, datetime]:
     item = subscription["items"]["data"][0]
     start = datetime.fromtimestamp(item["current_period_start"], UTC)
     end = datetime.fromtimestamp(item["current_period_end"], UTC)
+    anchored = datetime.fromtimestamp(subscription["billing_cycle_anchor"], UTC)
+    if start < anchored == end:
+        # The stub before the anchor: what is sold begins with the anchor.
+        return Period(anchored, add_months(anchored, 1)), anchored
     # An anchor on the 31st shows its day in the anchor alone when the present period starts on the 28th.
-    for anchor in (datetime.fromtimestamp(subscription["billing_cycle_anchor"], UTC), start):
+    for anchor in (anchored, start):
         counted = Period.anchored(anchor, start)
         if (counted.start, counted.end) == (start, end):
-            return Period(start, end, first=True), anchor
+            return Period(start, end), anchor
     raise OperatorError(
         f"the subscription {subscription['id']} has the period {start} .. {end}, which is no full month; "
         "give it monthly prices and a full first period"

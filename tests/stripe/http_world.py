@@ -29,7 +29,7 @@ class HttpWorld(World):
     def _connected(self) -> tuple[stripe.StripeClient, Wire]:
         assert self.running is not None
         self._control("reset")
-        self._control("clock", {"now": int(self.start.timestamp())})
+        self._control("clock", {"now": int(self.now.timestamp())})
         self._control("settings", {"grace_s": int(GRACE.total_seconds()), "hold_s": 0})
         client = stripe.StripeClient(
             "sk_test_simulated",

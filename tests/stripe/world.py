@@ -53,6 +53,7 @@ CUSTOMER = "acme"
 DAY = timedelta(days=1)
 GIB = 2**30
 GRACE = 72 * HOUR
+MADE_BEFORE = timedelta(minutes=1)
 TOO_MANY_LOOKS = 500
 
 
@@ -112,9 +113,10 @@ class World:
     account: StripeAccount | None = None
 
     def __post_init__(self) -> None:
-        self.now = self.start
+        # A subscription that is made within an hour begins at the next full one.
+        self.now = self.start - MADE_BEFORE
         self.steps = Steps()
-        self.clock = Clock(int(self.start.timestamp()))
+        self.clock = Clock(int(self.now.timestamp()))
         self.dynamodb = self.steps.dynamodb()
         self.stripe, self.wire = self._connected()
         # One meter after the other, so that a seed takes the same steps each time.
@@ -132,13 +134,14 @@ class World:
         profile = Customer(
             customer_id=CUSTOMER, name="Acme", plan=self.plan, override=self.override, anchor=self.start
         )
-        made = subscribe(self.stripe, profile, self.catalog, self.start)
+        made = subscribe(self.stripe, profile, self.catalog, self.now)
         add_customer(self.customers, made.customer, made.period)
         for number in range(self.instances):
             digests = (secret_digest(f"secret {number}"),)
             self.tables.instances.put(
                 Instance(customer_id=CUSTOMER, instance_id=f"i{number}", digests=digests)
             )
+        self.at(self.start)
         self.wire.calls.clear()
 
     def _connected(self) -> tuple[stripe.StripeClient, Wire]:
