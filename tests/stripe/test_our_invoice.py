@@ -28,7 +28,12 @@ def support_contract(world: World) -> Any:
         "customer": str(profile.stripe_customer_id),
         "items": [{"price": price.id}],
         "backdate_start_date": int(START.timestamp()),
-        "billing_cycle_anchor_config": {"day_of_month": START.day, "hour": START.hour, "minute": 0, "second": 0},
+        "billing_cycle_anchor_config": {
+            "day_of_month": START.day,
+            "hour": START.hour,
+            "minute": 0,
+            "second": 0,
+        },
         "billing_mode": {"type": "flexible"},
         "collection_method": "send_invoice",
         "days_until_due": 30,

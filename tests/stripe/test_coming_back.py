@@ -1,0 +1,129 @@
+"""Leaving and coming back: each hour is on one invoice at most, and what nobody sold is said."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+
+from metering.core.accounts import BillingPeriod, PeriodState
+from metering.core.instants import HOUR
+from ops.attach import attach
+from ops.errors import OperatorError
+from ops.subscriptions import SubscriptionRequest
+from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
+
+METER = "mqtt_traffic"
+MINUTE = timedelta(minutes=1)
+
+
+def cancel(world: World, *, invoice_now: bool) -> str:
+    """Cancel the customer's subscription at once; return its id."""
+    profile = world.customers.customer(CUSTOMER)
+    assert profile is not None
+    subscription_id = str(profile.stripe_subscription_id)
+    world.stripe.v1.subscriptions.cancel(subscription_id, cast("Any", {"invoice_now": invoice_now}))
+    return subscription_id
+
+
+def come_back(world: World) -> str:
+    """Attach the customer to a subscription anew; return its id."""
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    customer, _ = attach(world.stripe, account, SubscriptionRequest(), world.tables, world.catalog, world.now)
+    return str(customer.stripe_subscription_id)
+
+
+def settle_first(world: World) -> BillingPeriod:
+    """Run the schedules until the first period is final; return it."""
+    for _ in range(200):
+        world.dispatch()
+        world.close()
+        if world.period().state is PeriodState.FINALISED:
+            return world.period()
+        world.at(max(min(world.looks()), world.now + MINUTE))
+    raise AssertionError("the first period was never finalised")
+
+
+def test_what_is_unsent_at_the_return_is_still_on_the_old_subscription_s_draft(world: World) -> None:
+    """12 GB sent, 40 GB unsent, cancelled at 12:05, attached at 12:15: the old draft becomes 52 GB."""
+    day = START + 5 * DAY
+    world.at(day).use(START, {"mqtt_bytes_sent": 12 * GIB})
+    world.dispatch()
+    world.use(START + HOUR, {"mqtt_bytes_sent": 40 * GIB})
+    world.at(day + 5 * MINUTE)
+    old = cancel(world, invoice_now=True)
+    world.at(day + 15 * MINUTE)
+    new = come_back(world)
+    assert old != new
+    period = settle_first(world)
+    assert old == period.subscription_id
+    assert Decimal(52) == period.invoiced[METER]
+    assert [] == world.late(period)
+
+
+def test_an_hour_is_never_in_two_periods(world: World) -> None:
+    """Cancelled at 12:05 and attached at 12:15: hour 12 is the old period's, the new one begins at 13:00."""
+    day = START + 5 * DAY
+    world.at(day + 5 * MINUTE)
+    cancel(world, invoice_now=True)
+    world.at(day + 15 * MINUTE)
+    come_back(world)
+    old, new = world.customers.periods(CUSTOMER)
+    assert day + 5 * MINUTE == old.end
+    assert day + HOUR == old.span.end_hour == new.span.first_hour
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    assert [old, new] == [account.period_at(day), account.period_at(day + HOUR)]
+
+
+def test_what_lies_between_two_subscriptions_is_not_sold(world: World) -> None:
+    """Ten days without a subscription are a period of their own that says so, and nothing of it is late."""
+    day = START + 5 * DAY
+    world.at(day)
+    cancel(world, invoice_now=True)
+    world.at(day + 10 * DAY + 15 * MINUTE).use(day + 3 * DAY, {"mqtt_bytes_sent": 30 * GIB})
+    come_back(world)
+    old, gap, new = world.customers.periods(CUSTOMER)
+    assert (True, False, True) == (old.sold, gap.sold, new.sold)
+    assert (old.span.end_hour, new.span.first_hour) == (gap.span.first_hour, gap.span.end_hour)
+    assert Decimal(30) == world.usage(gap).quantities[METER]
+    assert [] == world.late(gap)
+
+
+def test_a_period_without_a_final_invoice_is_not_taken_for_billed(world: World) -> None:
+    """Cancelled at once without an invoice: 30 GB are billed by nobody, before and after the return."""
+    day = START + 5 * DAY
+    world.at(day).use(START, {"mqtt_bytes_sent": 30 * GIB})
+    world.dispatch()
+    cancel(world, invoice_now=False)
+    world.at(day + 15 * MINUTE)
+    come_back(world)
+    for _ in range(12):
+        world.later(12 * HOUR).close()
+    period = world.period()
+    assert PeriodState.CLOSING is period.state
+    assert not world.billed(period).counted
+    assert {} == dict(world.billed(period).quantities)
+    assert [] == world.late(period)
+    # A day at a time from the end of the longest grace on, not every hour for ever.
+    assert world.now + HOUR < min(world.looks()) + HOUR
+
+
+def test_attaching_within_the_hour_of_the_cancellation_makes_a_living_subscription(world: World) -> None:
+    """The request is not the one that made the cancelled subscription: Stripe replays nothing."""
+    world.at(START + 5 * MINUTE)
+    old = cancel(world, invoice_now=True)
+    world.later(MINUTE)
+    new = come_back(world)
+    assert old != new
+    assert "active" == world.stripe.v1.subscriptions.retrieve(new).status
+
+
+def test_a_subscription_of_another_is_refused_as_long_as_one_lives(world: World) -> None:
+    """A customer with a living subscription is attached to no other."""
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    request = SubscriptionRequest(stripe_subscription_id="sub_other")
+    with pytest.raises(OperatorError, match="already"):
+        attach(world.stripe, account, request, world.tables, world.catalog, world.now)
