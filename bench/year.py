@@ -178,7 +178,7 @@ class Life:
             recompute(marker.customer_id, marker.hour, now, self.tables, self.catalog)
             self.figures.recomputed += 1
         gateway: Any = self.stripe
-        desk = Desk(self.tables, gateway, self.catalog)
+        desk = Desk(self.tables, lambda: gateway, self.catalog)
         report_customer(desk, self.customer.customer_id, now, include_open=False)
         for billing in self.customers.periods(self.customer.customer_id):
             if billing.state is PeriodState.OPEN and billing.end + FINAL_AFTER <= now:

@@ -76,8 +76,8 @@ class StripeReport:
                 return self.writer().reconcile(customer_id, start, now, fix=fix)
 
     def writer(self) -> Writer:
-        """Return what does a customer's work, with the API key of now."""
-        return Writer(Desk(self.tables, self._gateway(), self.catalog))
+        """Return what does a customer's work; the API key is read when Stripe is first needed."""
+        return Writer(Desk(self.tables, self._gateway, self.catalog))
 
     def _gateway(self) -> Gateway:
         return _gateway(self.api_key.text(), self.api_base)

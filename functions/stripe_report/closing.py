@@ -9,10 +9,13 @@ matter how late, how often or in which order looks are asked for.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import stripe
+
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.billed import PeriodInvoice, billed_of, newest
 from metering.tables.markers import Markers
 from stripe_report.desk import Desk
+from stripe_report.gateway import is_refused_for_good
 from stripe_report.invoices import PeriodInvoices, changed, of_period
 from stripe_report.plan import SETTLES_AFTER
 from stripe_report.reconciling import Reconciliation, reconcile_period
@@ -32,7 +35,7 @@ class ClosingStep:
 
     ``finalised`` tells that the period became final by this look; ``news`` are invoices that say something
     new of it. ``unbilled`` tells that no invoice bills the period though its time has come, ``stuck`` that a
-    draft does which nobody will finalise.
+    draft does which nobody will finalise, ``refused`` why Stripe does not let the period's hours be read.
     """
 
     again: datetime | None
@@ -40,6 +43,7 @@ class ClosingStep:
     news: tuple[PeriodInvoice, ...] = ()
     unbilled: bool = False
     stuck: bool = False
+    refused: stripe.StripeError | None = None
     sent: Sent = field(default_factory=Sent)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
 
@@ -99,14 +103,20 @@ def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now
     if _is_unsettled(customer_id, billing, desk.tables.markers, now):
         return ClosingStep(now + SOON)
     sent = report_customer(desk, customer_id, now, include_open=False)
-    if sent.pending:
-        return ClosingStep(now + SOON, sent=sent)
-    compared = reconcile_period(desk, account, billing, now, fix=True)
+    # An event that Stripe keeps failing is compared like the others: only so does it take the next number.
+    compared, refused = Reconciliation(), None
+    try:
+        compared = reconcile_period(desk, account, billing, now, fix=True)
+    except stripe.StripeError as error:
+        if not is_refused_for_good(error):
+            raise
+        refused = error
     late = now >= billing.end + UNBILLED_AFTER
     return ClosingStep(
-        again=now + SOON if compared.differing else _later(found, now),
+        again=now + SOON if sent.pending or compared.differing else _later(found, now),
         unbilled=late and not found.all,
         stuck=any(draft.finalizes_at is None for draft in found.drafts),
+        refused=refused,
         sent=sent,
         reconciliation=compared,
     )

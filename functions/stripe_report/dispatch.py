@@ -6,7 +6,7 @@ Source: docs/stripe-protocol.md#the-protocol.
 from collections.abc import Iterator
 from datetime import datetime
 
-from metering.tables.closings import Closings
+from metering.tables.closings import Closings, Retry
 from metering.tables.customers import Customers
 from metering.tables.markers import Markers
 from metering.tables.shards import SHARDS
@@ -23,10 +23,13 @@ def due_customers(markers: Markers, *, include_open: bool) -> Iterator[SendUnsen
             yield SendUnsent(customer_id=customer, include_open=include_open)
 
 
-def due_closings(closings: Closings, now: datetime) -> Iterator[Close]:
-    """Yield the work for every period that is to be looked at now."""
-    for closing in closings.due(now):
-        yield Close(customer_id=closing.customer_id, period_start=closing.period_start, at=closing.at)
+def due_closings(closings: Closings, now: datetime) -> Iterator[Close | Reconcile]:
+    """Yield the work for all that the calendar has for now: looks, and reconciliations that come back."""
+    for due in closings.due(now):
+        if isinstance(due, Retry):
+            yield Reconcile(customer_id=due.customer_id, tries=due.tries, at=due.at)
+        else:
+            yield Close(customer_id=due.customer_id, period_start=due.period_start, at=due.at)
 
 
 def whole_fleet(customers: Customers) -> Iterator[Reconcile]:

@@ -25,17 +25,24 @@ UNANSWERED_LIMIT = 3
 """After so many events of one meter without an answer the rest wait for the next run: Stripe is down."""
 _ALREADY_EXISTS = "An event already exists with identifier"
 _TRY_AGAIN = frozenset({401, 403, 408, 409, 429})
+_READ_AGAIN = _TRY_AGAIN - {403}
+"""A key without the right to read something gets it from people, not from time."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeterEvent:
-    """One meter event as Stripe takes it."""
+    """One meter event as Stripe takes it.
+
+    ``turn`` orders a meter's events before their timestamps do: 0 for a number that goes out for the first
+    time, so that one that Stripe keeps failing holds up no other.
+    """
 
     event_name: str
     stripe_customer_id: str
     value: Decimal
     timestamp: datetime
     identifier: str
+    turn: int = 0
 
 
 def stripe_client(api_key: str, api_base: str | None = None) -> stripe.StripeClient:
@@ -63,7 +70,7 @@ class Gateway:
         Stripe takes one call at a time for a customer and meter, so a meter's events go one after the other
         and meters in parallel.
         """
-        ordered = sorted(events, key=lambda event: (event.event_name, event.timestamp))
+        ordered = sorted(events, key=lambda event: (event.event_name, event.turn, event.timestamp))
         per_meter = [list(group) for _, group in groupby(ordered, key=lambda event: event.event_name)]
         turns = [self._pool.submit(self._send_in_turn, group) for group in per_meter]
         # All of them end before any failure is raised: nothing may be sent after the run that sent it.
@@ -111,3 +118,9 @@ def fate(error: stripe.StripeError) -> str:
     if status == 400 and _ALREADY_EXISTS in (error.user_message or ""):  # noqa: PLR2004  HTTP's own number
         return SENT
     return f"refused({error.code or status})"
+
+
+def is_refused_for_good(error: stripe.StripeError) -> bool:
+    """Tell whether Stripe refuses a read whatever time passes: any 4xx but those that say to come again."""
+    status = error.http_status
+    return status is not None and 400 <= status < 500 and status not in _READ_AGAIN  # noqa: PLR2004  as above

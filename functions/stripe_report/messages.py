@@ -52,9 +52,14 @@ class CloseEnded(_OfCustomer):
 
 
 class Reconcile(_OfCustomer):
-    """Refresh the subscription and reconcile the open periods."""
+    """Refresh the subscription and reconcile the open periods.
+
+    ``tries`` counts how often Stripe did not let it through, ``at`` is the time of its entry in the calendar.
+    """
 
     work: Literal["reconcile"] = "reconcile"
+    tries: int = 0
+    at: Instant | None = None
 
 
 class Refresh(_OfCustomer):

@@ -15,26 +15,18 @@ import stripe
 from metering.core.billed import InvoiceStatus
 from metering.core.stripe_names import LARGEST_PAGE, meter_of_event_name, our_id
 from stripe_report.invoices import Invoice, MeteredLine
+from stripe_report.subscribed import Subscription, SubscriptionItem, SubscriptionStatus
 
 _CENTS = -2
 """The exponent of a cent in dollars."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
-    """A subscription: its present period, its prices' lookup keys, and when it ended, if it did."""
-
-    subscription_id: str
-    customer_id: str | None
-    start: datetime
-    end: datetime
-    ended_at: datetime | None
-    lookup_keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class RefusedEvent:
-    """A sample of an error report: what the refused call was named, and Stripe's code."""
+    """A sample of an error report: what the refused call was named, and Stripe's code.
+
+    The name is the event's identifier, or the call's Idempotency-Key, which begins with it.
+    """
 
     identifier: str
     code: str
@@ -49,25 +41,34 @@ class Reader:
         self._price_meters: dict[str, str | None] = {}
 
     def subscription(self, subscription_id: str) -> Subscription:
-        """Retrieve a subscription; the period's bounds are on its items."""
+        """Retrieve a subscription; the periods' bounds are on its items."""
         found = self._stripe.v1.subscriptions.retrieve(subscription_id)
-        items = found["items"]["data"]
-        return Subscription(
-            subscription_id=found.id,
-            customer_id=our_id(found.metadata) or self.customer_id(_id_of(found.customer)),
-            start=min(_instant(item["current_period_start"]) for item in items),
-            end=min(_instant(item["current_period_end"]) for item in items),
-            ended_at=None if found.ended_at is None else _instant(found.ended_at),
-            lookup_keys=frozenset(str(item["price"]["lookup_key"]) for item in items),
-        )
+        return self._subscription(found, our_id(found.metadata) or self.customer_id(_id_of(found.customer)))
+
+    def others_on_our_meters(self, stripe_customer_id: str, subscription_id: str | None) -> list[str]:
+        """Return the ids of a Stripe customer's other living subscriptions that are priced on our meters."""
+        query: Any = {"customer": stripe_customer_id, "limit": LARGEST_PAGE}
+        listed = self._stripe.v1.subscriptions.list(query).auto_paging_iter()
+        others = (self._subscription(found, None) for found in listed if found.id != subscription_id)
+        return [other.subscription_id for other in others if not other.has_ended and other.metered]
 
     def customer_id(self, stripe_customer_id: str) -> str | None:
-        """Return our id of a Stripe customer, None when it is none of ours."""
-        return our_id(self._stripe.v1.customers.retrieve(stripe_customer_id).metadata)
+        """Return our id of a Stripe customer, None when it is none of ours, or was deleted."""
+        found = self._stripe.v1.customers.retrieve(stripe_customer_id)
+        return None if _is_deleted(found) else our_id(found.metadata)
+
+    def is_deleted(self, stripe_customer_id: str) -> bool:
+        """Tell whether a Stripe customer was deleted: its subscriptions ended, its usage is on no invoice."""
+        return _is_deleted(self._stripe.v1.customers.retrieve(stripe_customer_id))
 
     def customer_of_invoice(self, invoice_id: str) -> str | None:
-        """Return our id of the customer that an invoice goes to, None when it is none of ours."""
-        return self.customer_id(_id_of(self._stripe.v1.invoices.retrieve(invoice_id).customer))
+        """Return our id of the customer that an invoice goes to, None when it is none of ours.
+
+        Its subscription's metadata have the id also where the Stripe customer was deleted.
+        """
+        found = self._stripe.v1.invoices.retrieve(invoice_id)
+        details = found.parent.subscription_details if found.parent else None
+        return (our_id(details.metadata) if details else None) or self.customer_id(_id_of(found.customer))
 
     def invoices(
         self, since: datetime, *, subscription_id: str | None, stripe_customer_id: str
@@ -110,11 +111,40 @@ class Reader:
         event: Any = self._stripe.v2.core.events.retrieve(event_id)
         reason = event.data.reason
         samples = [
-            RefusedEvent(sample.request.identifier, kind.code)
+            RefusedEvent(_name_of(sample.request), kind.code)
             for kind in reason.error_types
             for sample in kind.sample_errors
         ]
         return samples, reason.error_count
+
+    def _subscription(self, found: stripe.Subscription, customer_id: str | None) -> Subscription:
+        return Subscription(
+            subscription_id=found.id,
+            customer_id=customer_id,
+            status=SubscriptionStatus(str(found.status)),
+            items=tuple(self._item(item) for item in found["items"].auto_paging_iter()),
+            began=_instant(found.start_date),
+            anchor=_instant(found.billing_cycle_anchor),
+            collects=found.pause_collection is None,
+            cancel_at=_instant_or_none(found.cancel_at),
+            ended_at=_instant_or_none(found.ended_at),
+            trial_end=_instant_or_none(found.trial_end),
+        )
+
+    def _item(self, item: stripe.SubscriptionItem) -> SubscriptionItem:
+        price = item.price
+        recurring = price.recurring
+        if price.id not in self._price_meters:
+            meter_id = recurring.meter if recurring else None
+            self._price_meters[price.id] = self._meter_name(meter_id) if meter_id else None
+        return SubscriptionItem(
+            item_id=item.id,
+            price=price.lookup_key or price.id,
+            meter=self._price_meters[price.id],
+            interval=f"{recurring.interval_count} {recurring.interval}" if recurring else "",
+            start=_instant(item.current_period_start),
+            end=_instant(item.current_period_end),
+        )
 
     def _invoice(self, found: stripe.Invoice) -> Invoice:
         details = found.parent.subscription_details if found.parent else None
@@ -125,9 +155,7 @@ class Reader:
             our_customer_id=our_id(details.metadata) if details else None,
             reason=str(found.billing_reason),
             period_start=_instant(found.period_start),
-            finalizes_at=None
-            if found.automatically_finalizes_at is None
-            else _instant(found.automatically_finalizes_at),
+            finalizes_at=_instant_or_none(found.automatically_finalizes_at),
             url=found.hosted_invoice_url,
             total=Decimal(found.total).scaleb(_CENTS),
             lines=tuple(self._metered_lines(found)),
@@ -173,3 +201,17 @@ def _id_of(expandable: Any) -> str:
 
 def _instant(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def _instant_or_none(seconds: int | None) -> datetime | None:
+    return None if seconds is None else _instant(seconds)
+
+
+def _is_deleted(customer: stripe.Customer) -> bool:
+    return bool(getattr(customer, "deleted", False))
+
+
+def _name_of(request: Any) -> str:
+    """Return what a report names a refused call by: ``identifier``, or ``{id, idempotency_key}``."""
+    named = request.to_dict()
+    return str(named.get("identifier") or named.get("idempotency_key") or "")

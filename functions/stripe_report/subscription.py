@@ -1,9 +1,11 @@
 """Keeping a customer's billing periods in step with its Stripe subscription.
 
-Source: docs/billing.md#periods: a period comes from the subscription's item. Stripe is asked for the
-subscription as it is now, so that it does not matter how late or how often we are told to look.
+Source: docs/billing.md#periods: a period comes from the subscription's metered items. Stripe is asked for the
+subscription as it is now, so that it does not matter how late or how often we are told to look, nor who
+changed it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,17 +16,32 @@ from metering.core.stripe_names import base_lookup_key, meter_lookup_key
 from metering.tables.closings import Closing
 from metering.tables.tables import Tables
 from stripe_report.desk import Desk
-from stripe_report.reader import Subscription
+from stripe_report.subscribed import Subscription, SubscriptionStatus
+
+_COLLECTS_NOTHING = frozenset(
+    {SubscriptionStatus.INCOMPLETE, SubscriptionStatus.UNPAID, SubscriptionStatus.PAUSED}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What a refresh changed: periods added or cut short; and whether Stripe bills other prices than ours."""
+    """What a look at the subscription found and did.
 
+    Periods were ``added``, ``cut`` short or ``moved`` to another end; ``missed`` counts those that no look
+    saw while they lasted. ``prices_differ`` tells that Stripe bills other prices than the period's,
+    ``exchanged`` that a metered item of the present period is no longer the one it began with. ``collects``
+    is False where Stripe collects no money: unpaid, paused, or not begun.
+    """
+
+    status: SubscriptionStatus | None = None
     added: bool = False
+    missed: int = 0
     cut: bool = False
+    moved: bool = False
     ended: bool = False
     prices_differ: bool = False
+    exchanged: bool = False
+    collects: bool = True
 
 
 def is_behind(account: Account, now: datetime) -> bool:
@@ -33,31 +50,149 @@ def is_behind(account: Account, now: datetime) -> bool:
     return subscribed and not any(period.start <= now < period.end for period in account.periods)
 
 
-def refresh(desk: Desk, account: Account) -> Refreshed:
+def refresh(desk: Desk, account: Account, now: datetime) -> Refreshed:
     """Bring the stored periods to what the subscription says now.
 
-    A new period is added with the plan whose prices the subscription has. A period that reaches beyond the
-    start of the present one was cut short by a new anchor, one that reaches beyond the subscription's end by
-    a cancellation at once. Once the subscription has ended, the profile forgets it. Each step may fail or run
-    twice: the next refresh does what is left.
+    A new period is added with the plan whose prices the subscription has, after those that no look saw. A
+    period that reaches beyond the start of the present one was cut short by a new anchor, one that reaches
+    beyond the subscription's end by a cancellation at once. The present period's end moves with Stripe's.
+    Once the subscription has ended, the profile forgets it. Each step may fail or run twice: the next refresh
+    does what is left.
     """
     customer, tables = account.customer, desk.tables
     if customer.stripe_subscription_id is None:
         return Refreshed()
     subscription = desk.gateway.reader.subscription(customer.stripe_subscription_id)
-    if subscription.ended_at is not None:
-        cut = _cut(account, subscription.ended_at, tables)
-        tables.customers.replace(customer, customer.model_copy(update={"stripe_subscription_id": None}))
-        return Refreshed(cut=cut, ended=True)
-    if any(period.start == subscription.start for period in account.periods):
-        return Refreshed()
-    cut = _cut(account, subscription.start, tables)
-    span = Period(subscription.start, subscription.end, first=not account.periods)
+    collects = subscription.collects and subscription.status not in _COLLECTS_NOTHING
+    if subscription.has_ended:
+        return _ended(desk, account, subscription, now)
+    start, end = subscription.span(desk.catalog)
+    present = _present(account, start, end)
+    is_stub = present is None and _is_stub(subscription, start)
+    if is_stub or subscription.status is SubscriptionStatus.INCOMPLETE:
+        return Refreshed(subscription.status, collects=collects)
+    if present is not None:
+        return _compared(desk, account, subscription, present, now, collects=collects)
+    missed = _add_missed(desk, account, subscription, start)
+    cut = _cut(account, start, tables)
     ours = _as_billed(account, subscription, desk.catalog)
-    if customer.anchor is None or Period.anchored(customer.anchor, span.start).start != span.start:
-        tables.customers.replace(customer, customer.model_copy(update={"anchor": span.start}))
-    added = tables.customers.add_period(customer.customer_id, BillingPeriod.of(ours or customer, span))
-    return Refreshed(added=added, cut=cut, prices_differ=ours is None)
+    span = Period(start, end, first=not account.periods and not missed)
+    if customer.anchor is None or Period.anchored(customer.anchor, start).start != start:
+        tables.customers.replace(customer, customer.model_copy(update={"anchor": start}))
+    added = tables.customers.add_period(customer.customer_id, _opened(ours or customer, span, subscription))
+    return Refreshed(subscription.status, added, missed, cut, prices_differ=ours is None, collects=collects)
+
+
+def _present(account: Account, start: datetime, end: datetime) -> BillingPeriod | None:
+    """Return the stored period that is the subscription's present one.
+
+    Where all items were exchanged within the period they begin later; the period's end tells that it is the
+    same. A new anchor moves the end as well.
+    """
+    whose = {None, account.customer.stripe_subscription_id}
+    for period in account.periods:
+        exchanged = period.start < start < period.end == end and period.subscription_id in whose
+        if period.start == start or exchanged:
+            return period
+    return None
+
+
+def _is_stub(subscription: Subscription, start: datetime) -> bool:
+    """Tell whether it is the time before the first full period, in which nothing is sold."""
+    return start < subscription.anchor and subscription.status is not SubscriptionStatus.TRIALING
+
+
+def _opened(customer: Customer, span: Period, subscription: Subscription) -> BillingPeriod:
+    """Return a new period on a customer's plan; a trial's usage is not sold."""
+    trial_end = subscription.trial_end
+    in_trial = trial_end is not None and span.start < trial_end
+    return BillingPeriod.of(customer, span).model_copy(
+        update={"sold": not in_trial, "items": dict(subscription.metered)}
+    )
+
+
+def _ended(desk: Desk, account: Account, subscription: Subscription, now: datetime) -> Refreshed:
+    """Cut the period at the subscription's end, and let the profile forget the subscription."""
+    customer, tables = account.customer, desk.tables
+    end = subscription.ended_at or now
+    missed = 0
+    if subscription.status is not SubscriptionStatus.INCOMPLETE_EXPIRED:
+        missed = _add_missed(desk, account, subscription, end)
+    cut = _cut(account, end, tables)
+    tables.customers.replace(customer, customer.model_copy(update={"stripe_subscription_id": None}))
+    return Refreshed(subscription.status, missed=missed, cut=cut, ended=True)
+
+
+def _compared(
+    desk: Desk,
+    account: Account,
+    subscription: Subscription,
+    present: BillingPeriod,
+    now: datetime,
+    *,
+    collects: bool,
+) -> Refreshed:
+    """Compare the stored period with the subscription: its end, its prices, its metered items."""
+    if present.state is PeriodState.FINALISED:
+        return Refreshed(subscription.status, collects=collects)
+    customer, tables = account.customer, desk.tables
+    _, end = subscription.span(desk.catalog)
+    moved = end != present.end
+    new = present.moved(end, now) if moved else present
+    known = present.items or dict(subscription.metered)
+    in_trial = subscription.status is SubscriptionStatus.TRIALING
+    new = new.model_copy(
+        update={
+            "items": known,
+            "sold": present.sold and not in_trial,
+            "subscription_id": present.subscription_id or subscription.subscription_id,
+            "stripe_customer_id": present.stripe_customer_id or customer.stripe_customer_id,
+        }
+    )
+    if moved:
+        tables.closings.put(Closing(customer.customer_id, present.start, end))
+    if new != present:
+        moved = tables.customers.replace_period(customer.customer_id, present, new) and moved
+    if moved and new.span.seconds != present.span.seconds:
+        # An average's contributions are shares of the whole period.
+        for day in new.span.days():
+            if day <= now.date():
+                tables.markers.touch_unsent(customer.customer_id, day)
+    wanted = lookup_keys(customer.customer_id, present.plan, present.override, desk.catalog)
+    return Refreshed(
+        subscription.status,
+        moved=moved,
+        prices_differ=wanted != subscription.lookup_keys(desk.catalog) or (not present.sold and not in_trial),
+        exchanged=known != dict(subscription.metered),
+        collects=collects,
+    )
+
+
+def _add_missed(desk: Desk, account: Account, subscription: Subscription, until: datetime) -> int:
+    """Store the periods between the last stored one and an instant; return how many there were.
+
+    They are the months of the anchor, on the plan whose prices the subscription has: a change of plan takes
+    effect at the end of the period in which it is made. Nothing is stored of the time before it.
+    """
+    customer = _as_billed(account, subscription, desk.catalog) or account.customer
+    count = 0
+    for span in _months(account, subscription, until):
+        billing = _opened(customer, span, subscription).model_copy(update={"items": {}})
+        count += desk.tables.customers.add_period(customer.customer_id, billing)
+    return count
+
+
+def _months(account: Account, subscription: Subscription, until: datetime) -> Iterator[Period]:
+    anchor = account.customer.anchor
+    last = max((period.end for period in account.periods), default=None)
+    if anchor is None or last is None:
+        return
+    start = max(last, subscription.began, anchor)
+    while start < until:
+        month = Period.anchored(anchor, start)
+        end = min(month.end, until)
+        yield Period(start, end, nominal_end=month.end if end < month.end else None)
+        start = end
 
 
 def _cut(account: Account, end: datetime, tables: Tables) -> bool:
@@ -81,7 +216,7 @@ def _as_billed(account: Account, subscription: Subscription, catalog: Catalog) -
         candidates.append((last.plan, last.override))
     candidates += [(plan, Override()) for plan in catalog.plans]
     for plan, override in candidates:
-        if lookup_keys(customer.customer_id, plan, override, catalog) == subscription.lookup_keys:
+        if lookup_keys(customer.customer_id, plan, override, catalog) == subscription.lookup_keys(catalog):
             return customer.model_copy(update={"plan": plan, "override": override})
     return None
 

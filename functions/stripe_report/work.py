@@ -1,8 +1,9 @@
 """What a customer's one writer does with a message, and what it says about it in logs and metrics.
 
 Stripe being away is no failure of a message: a message that failed would hold up its customer's queue for
-half an hour. It is counted, and the next schedule tries again. A ledger that another run wrote meanwhile is
-read again at once.
+half an hour. It is counted, and the next schedule tries again; a reconciliation, which no schedule asks for
+again that day, comes back by the calendar. A read that Stripe refuses for good is named, and the rest of the
+work goes on. A ledger that another run wrote meanwhile is read again at once.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,10 +17,11 @@ from metering.aws.observability import count, logger
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.billed import InvoiceStatus
 from metering.core.instants import format_instant
-from metering.tables.closings import Closing
+from metering.tables.closings import Closing, Retry
 from metering.tables.ledger import VersionConflictError
-from stripe_report.closing import ClosingStep, close_period
+from stripe_report.closing import LATER, ClosingStep, close_period
 from stripe_report.desk import Desk
+from stripe_report.gateway import is_refused_for_good
 from stripe_report.messages import (
     Close,
     CloseEnded,
@@ -33,7 +35,10 @@ from stripe_report.messages import (
 from stripe_report.reconciling import Reconciliation, reconcile_period
 from stripe_report.refusals import mark_refused
 from stripe_report.report import Sent, report_customer
+from stripe_report.retrying import comes_back_after
 from stripe_report.subscription import is_behind, refresh
+from stripe_report.surroundings import surroundings
+from stripe_report.telling import refusals_named, tell_failed, tell_others, tell_refreshed
 
 _LOGGED_ROWS = 100
 """Hours in one line of the log, which CloudWatch limits."""
@@ -58,11 +63,20 @@ class Writer:
         try:
             _again_on_conflict(lambda: self._work(work, now))
         except stripe.StripeError as error:
-            count("stripe_unavailable")
-            logger.warning(
-                "Stripe is away; the next schedule tries again",
-                extra={"customer_id": work.customer_id, "status": error.http_status, "code": error.code},
-            )
+            tell_failed(work.customer_id, error)
+            again = not is_refused_for_good(error)
+        else:
+            again = False
+        if isinstance(work, Reconcile):
+            self._reconciled(work, now, again=again)
+
+    def _reconciled(self, work: Reconcile, now: datetime, *, again: bool) -> None:
+        """Enter a reconciliation that Stripe did not let through for later; take its last entry off."""
+        if again:
+            at = now + comes_back_after(work.customer_id, work.tries)
+            self._tables.closings.put(Retry(work.customer_id, work.tries + 1, at))
+        if work.at is not None:
+            self._tables.closings.remove(Retry(work.customer_id, work.tries, work.at))
 
     def _work(self, work: Work, now: datetime) -> None:
         match work:
@@ -71,11 +85,12 @@ class Writer:
             case Close(customer_id=customer_id, period_start=start, at=at):
                 self.close(Closing(customer_id, start, at), now)
             case CloseEnded(customer_id=customer_id):
+                self.refresh(customer_id, now)
                 self.close_ended(customer_id, now)
             case Reconcile(customer_id=customer_id):
                 self.reconcile_open(customer_id, now)
             case Refresh(customer_id=customer_id):
-                self.refresh(customer_id)
+                self.refresh(customer_id, now)
             case MarkRefused(customer_id=customer_id, refused=refused):
                 self.refused(customer_id, refused)
 
@@ -85,24 +100,32 @@ class Writer:
             return Sent()
         account = self._tables.customers.account(customer_id)
         if account is not None and account.customer.is_reported and is_behind(account, now):
-            self._refresh(account)
+            self._refresh(account, now)
         sent = report_customer(self._desk, customer_id, now, include_open=include_open)
         _tell_sent(customer_id, sent)
         return sent
 
     def close(self, closing: Closing, now: datetime) -> None:
         """Look at a period as the calendar asks, and enter when to look again."""
-        again = self._look(closing.customer_id, closing.period_start, now).again
-        if again is None:
-            self._tables.closings.remove(closing)
-        else:
-            self._tables.closings.move(closing, again)
+        customer_id, again = closing.customer_id, now + LATER
+        account = self._tables.customers.account(customer_id)
+        if account is not None and _is_open(account, closing.period_start):
+            self._refresh(account, now)
+        with refusals_named(customer_id):
+            look = self._look(customer_id, closing.period_start, now)
+            if look.again is None:
+                self._tables.closings.remove(closing)
+                return
+            again = look.again
+        self._tables.closings.move(closing, again)
 
     def _look(self, customer_id: str, start: datetime, now: datetime) -> ClosingStep:
         look = close_period(self._desk, customer_id, start, now)
         _tell_sent(customer_id, look.sent)
         _tell_reconciled(customer_id, look.reconciliation, now)
         _tell_invoices(customer_id, start, look)
+        if look.refused is not None:
+            tell_failed(customer_id, look.refused)
         return look
 
     def close_ended(self, customer_id: str, now: datetime, *, final: bool = True) -> None:
@@ -113,23 +136,29 @@ class Writer:
         account = self._tables.customers.account(customer_id)
         for period in account.periods if account else ():
             if period.end <= now and (final or period.state is not PeriodState.FINALISED):
-                self._look(customer_id, period.start, now)
+                with refusals_named(customer_id):
+                    self._look(customer_id, period.start, now)
 
     def reconcile_open(self, customer_id: str, now: datetime) -> None:
         """Refresh the subscription and reconcile the open periods: daily, and the poll for lost events."""
         account = self._tables.customers.account(customer_id)
         if account is None or account.customer.stripe_customer_id is None:
             return
-        self._refresh(account)
+        self._refresh(account, now)
         self.close_ended(customer_id, now, final=False)
         account = self._tables.customers.account(customer_id)
-        if account is None or not account.customer.is_reported:
+        if account is None:
+            return
+        with refusals_named(customer_id):
+            tell_others(customer_id, surroundings(self._desk, account.customer))
+        if not account.customer.is_reported:
             return
         for period in account.periods:
             if period.start <= now < period.end:
                 self._tables.closings.put(Closing(customer_id, period.start, period.end))
-                found = reconcile_period(self._desk, account, period, now, fix=True)
-                _tell_reconciled(customer_id, found, now)
+                with refusals_named(customer_id):
+                    found = reconcile_period(self._desk, account, period, now, fix=True)
+                    _tell_reconciled(customer_id, found, now)
 
     def reconcile(
         self, customer_id: str, period_start: datetime | None, now: datetime, *, fix: bool
@@ -163,10 +192,10 @@ class Writer:
     ) -> Reconciliation:
         return _again_on_conflict(lambda: reconcile_period(self._desk, account, period, now, fix=fix))
 
-    def refresh(self, customer_id: str) -> None:
+    def refresh(self, customer_id: str, now: datetime) -> None:
         """Bring a customer's periods to what its subscription says."""
         if account := self._tables.customers.account(customer_id):
-            self._refresh(account)
+            self._refresh(account, now)
 
     def refused(self, customer_id: str, refused: Iterable[RefusedNumber]) -> None:
         """Mark the numbers that a report of Stripe names as refused."""
@@ -182,25 +211,16 @@ class Writer:
                 },
             )
 
-    def _refresh(self, account: Account) -> None:
-        customer_id = account.customer.customer_id
-        done = refresh(self._desk, account)
-        if done.prices_differ:
-            count("subscription_differs")
-            logger.error(
-                "the subscription has other prices than any plan of the catalogue gives this customer",
-                extra={"customer_id": customer_id, "plan": account.customer.plan},
-            )
-        if done.added or done.cut or done.ended:
-            logger.info(
-                "periods follow the subscription",
-                extra={
-                    "customer_id": customer_id,
-                    "added": done.added,
-                    "cut": done.cut,
-                    "ended": done.ended,
-                },
-            )
+    def _refresh(self, account: Account, now: datetime) -> None:
+        with refusals_named(account.customer.customer_id):
+            tell_refreshed(account, refresh(self._desk, account, now))
+
+
+def _is_open(account: Account, start: datetime) -> bool:
+    """Tell whether no invoice has fixed the period yet."""
+    return any(
+        period.start == start and period.state is not PeriodState.FINALISED for period in account.periods
+    )
 
 
 def _tell_invoices(customer_id: str, start: datetime, look: ClosingStep) -> None:

@@ -127,7 +127,7 @@ class World:
         self.markers = self.tables.markers
         self.hours = self.tables.hours
         self.ledger = self.tables.ledger
-        self.desk = Desk(self.tables, self.gateway, self.catalog)
+        self.desk = Desk(self.tables, lambda: self.gateway, self.catalog)
         self.writer = Writer(self.desk)
         self.revisions: dict[tuple[datetime, str], int] = defaultdict(int)
         self.heard = 0

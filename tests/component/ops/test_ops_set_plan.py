@@ -35,7 +35,8 @@ def _account(desk: Desk) -> Account:
 
 def _refresh(desk: Desk) -> None:
     """Have stripe_report look at the customer's subscription, as it does with each of its work."""
-    refresh(ReportDesk(desk.tables, Gateway(desk.stripe), builtin_catalog()), _account(desk))
+    gateway = Gateway(desk.stripe)
+    refresh(ReportDesk(desk.tables, lambda: gateway, builtin_catalog()), _account(desk), datetime.now(UTC))
 
 
 def _subscription(desk: Desk) -> Any:

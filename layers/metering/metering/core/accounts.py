@@ -75,8 +75,9 @@ class BillingPeriod(_Record):
 
     ``nominal_end`` is set where the period was cut short: averages are still over the whole interval.
     ``sold`` is False for time without a subscription by intention: shown, neither billed nor alarmed.
-    ``subscription_id`` and ``stripe_customer_id`` are whose invoices bill it, ``items`` the subscription's
-    metered items when it began; periods that were stored before these were kept have none.
+    ``subscription_id`` and ``stripe_customer_id`` are whose invoices bill it, ``items`` the prices of the
+    subscription's metered items, by the item's id, when the period was first looked at; periods that were
+    stored before these were kept have none.
     """
 
     start: Instant
@@ -89,7 +90,7 @@ class BillingPeriod(_Record):
     sold: bool = True
     subscription_id: str | None = None
     stripe_customer_id: str | None = None
-    items: tuple[str, ...] = ()
+    items: dict[str, str] = {}
     invoice_id: str | None = None
     invoice_url: str | None = None
     invoice_total: SignedExact | None = None
@@ -108,6 +109,17 @@ class BillingPeriod(_Record):
     def cut(self, end: datetime) -> Self:
         """Return the period as it ends at an instant within it; averages stay over the whole interval."""
         return self.model_copy(update={"end": end, "nominal_end": self.nominal_end or self.end})
+
+    def moved(self, end: datetime, now: datetime) -> Self:
+        """Return the period as it ends at another instant: cut where that is earlier, else longer.
+
+        One that was over and now lasts beyond the present is open again.
+        """
+        if end < self.end:
+            return self.cut(end)
+        nominal = self.nominal_end if self.nominal_end is not None and end < self.nominal_end else None
+        state = PeriodState.OPEN if end > now else self.state
+        return self.model_copy(update={"end": end, "nominal_end": nominal, "state": state})
 
     @classmethod
     def of(cls, customer: Customer, span: Period) -> Self:

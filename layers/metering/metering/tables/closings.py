@@ -4,6 +4,9 @@ Keys in the Customers table: ``pk`` = ``closing#<shard>``, ``sk`` = ``<when>#<cu
 that what is due is one query of what has come, however many periods are still open. An item is a hint:
 looking twice does no harm, and one whose period is final is removed. Source:
 docs/stripe-protocol.md#closing-a-period; docs/decisions/0008-a-calendar-of-closings.md.
+
+A nightly reconciliation that Stripe did not let through is entered too, with ``again-<tries>`` in place of
+the period's start. Source: docs/decisions/0021-a-reconciliation-comes-back-by-the-calendar.md.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
     from metering.tables.access import Item
 
+_AGAIN = "again-"
+
 
 @dataclass(frozen=True, slots=True)
 class Closing:
@@ -32,19 +37,28 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """A customer's reconciliation that Stripe did not let through ``tries`` times, and when to try again."""
+
+    customer_id: str
+    tries: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Closings(TableAccess):
     """Typed access to the calendar."""
 
-    def due(self, now: datetime) -> Iterator[Closing]:
+    def due(self, now: datetime) -> Iterator[Closing | Retry]:
         """Everything whose time has come, of all shards, strongly consistent."""
         for shard in range(SHARDS):
             # "$" is the character after "#": whatever is due at this very second counts as due.
             end = f"{_second(now)}$"
-            yield from map(_closing, self.query("pk = :pk AND sk < :end", pk=f"closing#{shard}", end=end))
+            yield from map(_entry, self.query("pk = :pk AND sk < :end", pk=f"closing#{shard}", end=end))
 
-    def put(self, closing: Closing) -> None:
-        """Enter a look into the calendar."""
-        self.put_item(_key(closing))
+    def put(self, entry: Closing | Retry) -> None:
+        """Enter a look, or a retry, into the calendar."""
+        self.put_item(_key(entry))
 
     def move(self, closing: Closing, at: datetime) -> None:
         """Look again at another time. A crash in between leaves both entries, never none."""
@@ -52,22 +66,23 @@ class Closings(TableAccess):
         if _second(at) != _second(closing.at):
             self.remove(closing)
 
-    def remove(self, closing: Closing) -> None:
-        """Take a look off the calendar."""
-        self.delete_item(_key(closing))
+    def remove(self, entry: Closing | Retry) -> None:
+        """Take a look, or a retry, off the calendar."""
+        self.delete_item(_key(entry))
 
 
 def _second(instant: datetime) -> str:
     return format_instant(instant.replace(microsecond=0))
 
 
-def _key(closing: Closing) -> Item:
-    start = format_instant(closing.period_start)
-    return key(
-        f"closing#{shard_of(closing.customer_id)}", f"{_second(closing.at)}#{closing.customer_id}#{start}"
-    )
+def _key(entry: Closing | Retry) -> Item:
+    what = f"{_AGAIN}{entry.tries}" if isinstance(entry, Retry) else format_instant(entry.period_start)
+    shard, when = shard_of(entry.customer_id), _second(entry.at)
+    return key(f"closing#{shard}", f"{when}#{entry.customer_id}#{what}")
 
 
-def _closing(item: Item) -> Closing:
-    at, customer, start = item["sk"]["S"].split("#")
-    return Closing(customer, parse_instant(start), parse_instant(at))
+def _entry(item: Item) -> Closing | Retry:
+    at, customer, what = item["sk"]["S"].split("#")
+    if what.startswith(_AGAIN):
+        return Retry(customer, int(what.removeprefix(_AGAIN)), parse_instant(at))
+    return Closing(customer, parse_instant(what), parse_instant(at))

@@ -1,0 +1,20 @@
+"""When a reconciliation that Stripe did not let through comes back. Pure.
+
+Source: docs/decisions/0021-a-reconciliation-comes-back-by-the-calendar.md.
+"""
+
+from datetime import timedelta
+from zlib import crc32
+
+_FIRST = timedelta(minutes=5)
+_LONGEST = timedelta(hours=2)
+_SPREAD_S = 600
+
+
+def comes_back_after(customer_id: str, tries: int) -> timedelta:
+    """Return how long to wait after ``tries`` earlier failures: 5, 10, 20 minutes …, two hours at the most.
+
+    Customers are spread over ten minutes more, since a limit on calls meets many of them at once.
+    """
+    spread = timedelta(seconds=crc32(customer_id.encode()) % _SPREAD_S)
+    return min(_FIRST * (1 << min(tries, 10)), _LONGEST) + spread
