@@ -8,6 +8,7 @@ is read once more before it counts. Source: docs/billing.md#conservation.
 from dataclasses import dataclass
 from datetime import datetime
 
+from aggregate.after_end import differences_after_end
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.billed import billed_of
 from metering.core.catalog import Catalog
@@ -77,6 +78,7 @@ def conserve(
             differences += _hour(customer_id, pair, tables)
     for billing in periods:
         differences += _period(account, billing, tables, catalog)
+    differences += differences_after_end(account, now, tables, catalog)
     return Conserved(tuple(differences), compared)
 
 

@@ -7,9 +7,10 @@ decides which computation is newer, and a marker that was touched meanwhile stay
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 
+from aggregate.after_end import lies_after_end
 from metering.aws.observability import count, logger
 from metering.core.catalog import Catalog
-from metering.core.instants import DAY, HOUR, day_of
+from metering.core.instants import DAY, HOUR, day_of, format_instant
 from metering.core.rollup import Hour, rollup
 from metering.tables.customers import Customers
 from metering.tables.tables import Tables
@@ -38,6 +39,12 @@ def recompute(
         tables.hours.put(customer_id, computed)
         for day in _days_to_send(customer_id, hour, now, tables.customers, catalog):
             tables.markers.touch_unsent(customer_id, day)
+        if lies_after_end(customer_id, hour, tables.customers):
+            count("usage_after_end")
+            logger.error(
+                "usage after its customer's subscription ended is billed by nobody",
+                extra={"customer_id": customer_id, "hour": format_instant(hour)},
+            )
         if evaluate is not None:
             _evaluate(evaluate, customer_id, hour, now)
     tables.markers.clear_dirty(marker)

@@ -45,7 +45,7 @@ def reconcile_period(
 ) -> Reconciliation:
     """Compare the settled hours of a period: usage, ledger, Stripe; with ``fix`` send again what differs.
 
-    An hour still open or unsettled is left to the reporting.
+    An hour still open or unsettled is left to the reporting. Of a period that is not sold nothing is sent.
 
     Raises
     ------
@@ -54,6 +54,8 @@ def reconcile_period(
     metering.tables.ledger.VersionConflictError
         When another run wrote a ledger meanwhile; run again.
     """
+    if not billing.sold:
+        return Reconciliation()
     span, customer = billing.span, account.customer
     used = desk.usage(customer.customer_id, billing)
     settled = settled_hours(span.hours(), used.hours, account, now)

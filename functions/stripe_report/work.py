@@ -37,7 +37,7 @@ from stripe_report.refusals import mark_refused
 from stripe_report.report import Sent, report_customer
 from stripe_report.retrying import comes_back_after
 from stripe_report.subscription import is_behind, refresh
-from stripe_report.surroundings import surroundings
+from stripe_report.surroundings import Surroundings, surroundings
 from stripe_report.telling import refusals_named, tell_failed, tell_others, tell_refreshed
 
 _LOGGED_ROWS = 100
@@ -149,16 +149,18 @@ class Writer:
         account = self._tables.customers.account(customer_id)
         if account is None:
             return
+        found = Surroundings()
         with refusals_named(customer_id):
-            tell_others(customer_id, surroundings(self._desk, account.customer))
-        if not account.customer.is_reported:
+            found = surroundings(self._desk, account.customer)
+        tell_others(customer_id, found)
+        if found.deleted or not account.customer.is_reported:
             return
         for period in account.periods:
             if period.start <= now < period.end:
                 self._tables.closings.put(Closing(customer_id, period.start, period.end))
                 with refusals_named(customer_id):
-                    found = reconcile_period(self._desk, account, period, now, fix=True)
-                    _tell_reconciled(customer_id, found, now)
+                    compared = reconcile_period(self._desk, account, period, now, fix=True)
+                    _tell_reconciled(customer_id, compared, now)
 
     def reconcile(
         self, customer_id: str, period_start: datetime | None, now: datetime, *, fix: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,18 @@ import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from moto import mock_aws
 
-from metering.core.accounts import Customer
+from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
 from metering.core.instants import DAY, HOUR, hour_of
+from metering.core.periods import Period
 from metering.core.rollup import Hour
-from metering.tables.closings import Closing
+from metering.tables.closings import Closing, Retry
 from metering.tables.ledger import PENDING, SENT, Entry
 from ops.customers import add_customer
 from ops.subscriptions import subscribe
+from stripe_report.dispatch import due_closings
 from stripe_report.gateway import stripe_client
+from stripe_report.messages import Reconcile
 from stripe_simulator.serving.faults import Fault
 from stripe_simulator.serving.server import RunningSimulator, running_simulator
 from tests.component.service import STRIPE_KEY, Service
@@ -251,6 +254,68 @@ def test_a_report_of_refused_events_marks_the_numbers_it_names(function: Functio
     entry = function.entry()
     assert entry is not None
     assert "refused(archived_meter)" == entry.state
+
+
+def test_a_report_that_names_a_call_by_its_id_and_idempotency_key_is_read(function: Function) -> None:
+    """Stripe's types have no identifier there."""
+    state = function.simulator.stripe.state
+    [meter] = [m for m in state.meters.values() if m.event_name == f"zemfyre_{METER}"]
+    meter.deactivated_at = 0
+    function.work(REPORT)
+    meter.deactivated_at = None
+    function.simulator.stripe.advance(function.simulator.clock.now() + 60)
+    [report] = state.thin_events
+    [accepted] = state.accepted
+    for kind in report["data"]["reason"]["error_types"]:
+        for sample in kind["sample_errors"]:
+            sample["request"] = {"id": "req_1", "idempotency_key": accepted.idempotency_key}
+    assert {"sent": 1} == function.deliver("stripe_meter_error_report", report["id"])
+    assert {"batchItemFailures": []} == function.work(*function.queued())
+    entry = function.entry()
+    assert entry is not None
+    assert "refused(archived_meter)" == entry.state
+
+
+def test_no_key_is_read_before_it_is_needed(function: Function) -> None:
+    """A stack without a key serves customers without Stripe."""
+    boto3.client("secretsmanager").delete_secret(SecretId="stripe", ForceDeleteWithoutRecovery=True)
+    plain = Customer(customer_id="plain", name="Plain", plan="starter@1")
+    function.tables.customers.add(plain)
+    month = Period.calendar_month(function.hour - 40 * DAY)
+    function.tables.customers.add_period("plain", BillingPeriod.of(plain, month))
+    function.tables.markers.touch_unsent("plain", function.hour.date())
+    asks: list[dict[str, Any]] = [
+        REPORT | {"customer_id": "plain"},
+        {"work": "reconcile", "customer_id": "plain"},
+        {"work": "refresh", "customer_id": "plain"},
+        {"work": "close_ended", "customer_id": "plain"},
+        {"work": "mark_refused", "customer_id": "plain", "refused": []},
+    ]
+    assert {"batchItemFailures": []} == function.work(*asks)
+    function.invoke("close")
+    ours = [body for body in function.queued() if body["customer_id"] == "plain"]
+    assert ["close"] == [body["work"] for body in ours]
+    assert {"batchItemFailures": []} == function.work(*ours)
+
+
+def test_a_reconciliation_that_stripe_did_not_let_through_comes_back_by_the_calendar(
+    function: Function,
+) -> None:
+    """Its message is done; another follows within a quarter of an hour, and the next later."""
+    function.simulator.simulator.faults.add(Fault("429", "GET", times=99))
+    assert {"batchItemFailures": []} == function.work({"customer_id": "acme", "work": "reconcile"})
+    now = datetime.now(UTC)
+    [first] = [due for due in function.tables.closings.due(now + 2 * HOUR) if isinstance(due, Retry)]
+    assert ("acme", 1) == (first.customer_id, first.tries)
+    assert now < first.at <= now + timedelta(minutes=15)
+    [again] = [w for w in due_closings(function.tables.closings, first.at) if isinstance(w, Reconcile)]
+    assert {"batchItemFailures": []} == function.work(json.loads(again.model_dump_json()))
+    [second] = [due for due in function.tables.closings.due(now + 2 * HOUR) if isinstance(due, Retry)]
+    assert 2 == second.tries
+    function.simulator.simulator.faults.clear()
+    [last] = [w for w in due_closings(function.tables.closings, second.at) if isinstance(w, Reconcile)]
+    assert {"batchItemFailures": []} == function.work(json.loads(last.model_dump_json()))
+    assert [] == [due for due in function.tables.closings.due(now + 9 * HOUR) if isinstance(due, Retry)]
 
 
 def test_an_event_of_a_kind_that_nobody_asked_for_leads_to_nothing(function: Function) -> None:

@@ -267,3 +267,22 @@ def test_defaults() -> None:
 def test_conservation_alarm() -> None:
     """Usage that the daily sweep finds lost or made up reaches the operator."""
     assert _alarmed("conservation_difference", "aggregate")
+
+
+@pytest.mark.parametrize(
+    ("count", "function"),
+    [
+        ("subscription_differs", "stripe_report"),
+        ("prices_exchanged", "stripe_report"),
+        ("periods_missed", "stripe_report"),
+        ("subscriptions_uncollected", "stripe_report"),
+        ("subscriptions_competing", "stripe_report"),
+        ("stripe_customers_deleted", "stripe_report"),
+        ("stripe_refuses_reads", "stripe_report"),
+        ("stripe_unavailable", "stripe_report"),
+        ("usage_after_end", "aggregate"),
+    ],
+)
+def test_changes_made_outside_are_alarmed(count: str, function: str) -> None:
+    """What is only seen and not told is not seen."""
+    assert _alarmed(count, function)

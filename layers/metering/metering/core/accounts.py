@@ -128,6 +128,7 @@ class BillingPeriod(_Record):
             start=span.start,
             end=span.end,
             first=span.first,
+            nominal_end=span.nominal_end,
             plan=customer.plan,
             override=customer.override,
             subscription_id=customer.stripe_subscription_id,

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     CONTRIBUTIONS = "contributions differ from hours"
     LEDGER = "ledger differs from contributions"
     INVOICE = "invoice and late usage differ from contributions"
+    AFTER_END = "usage after the subscription's end is billed by nobody"
 
 
 @dataclass(frozen=True, slots=True)
