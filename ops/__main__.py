@@ -12,6 +12,7 @@ import typer
 
 from metering.core.catalog import CatalogError
 from ops.commands import (
+    adjust,
     attach,
     customers,
     instances,
@@ -21,6 +22,7 @@ from ops.commands import (
     reconcile,
     replay,
     set_plan,
+    settle,
     simulate,
     status,
     sync,
@@ -43,7 +45,7 @@ def _group(name: str, text: str) -> typer.Typer:
 
 
 for line, modules in (
-    (app, (reconcile, late_usage, status, simulate, portal, replay)),
+    (app, (reconcile, late_usage, settle, adjust, status, simulate, portal, replay)),
     (_group("stripe", "Products, meters and prices in Stripe."), (sync, probe)),
     (_group("customers", "Customers and their subscriptions."), (customers, set_plan, attach)),
     (_group("instances", "Instances and their keys."), (instances,)),

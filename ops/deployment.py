@@ -111,6 +111,10 @@ class Deployment:
             raise OperatorError(f"{function}: {payload.get('errorMessage', answer['FunctionError'])}")
         return payload
 
+    def operator(self) -> str:
+        """Return who works on the stack: the ARN of the AWS identity behind the credentials."""
+        return str(self._clients("sts").get_caller_identity()["Arn"])
+
     @cached_property
     def _clients(self) -> Clients:
         return Clients()

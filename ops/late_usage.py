@@ -1,170 +1,188 @@
-"""Billing late usage: the intent first, then Stripe's invoice item, found again there after a crash.
+"""Late usage of final periods, and usage that no invoice bills: what there is, and the intents to bill it.
 
 Source: docs/billing.md#late-usage.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import stripe
 
 from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.billed import billed_of
 from metering.core.catalog import Catalog
-from metering.core.late_usage import LateItem, LateUsage, late_usage
-from metering.core.rating import CENT
-from metering.core.stripe_names import CENTS, LARGEST_PAGE, LATE_ITEM, OUR_ID
+from metering.core.charges import Charge, ChargeState
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.late_usage import LateItem, LateUsage, late_usage, unbilled_usage
+from metering.core.settlements import SettleItem, can_be_settled
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import SENT
 from metering.tables.tables import Tables
-from ops.stripe_account import DAYS_UNTIL_DUE
+from metering.tables.usage import period_usage
+from ops.errors import OperatorError
+from ops.invoice_items import charge_states, make_invoice_items
 
-_NAMED_DAYS = 7
+NO_DRAFT_AFTER = timedelta(hours=72)
+"""After a period's end: the longest grace of a draft, until which an invoice may still appear."""
+
+
+class TooMuchCreditError(OperatorError):
+    """More is to be credited to a customer than the operator allowed."""
 
 
 @dataclass(frozen=True)
 class LatePeriod:
-    """What a final period lacks, and what of it was billed before."""
+    """What a final period lacks, and what beside its invoice covers its usage."""
 
     billing: BillingPeriod
     usage: list[LateUsage]
     billed: list[LateItem]
+    settled: list[SettleItem]
+
+    @property
+    def covered(self) -> list[Charge]:
+        """All charges of the period."""
+        return [*self.billed, *self.settled]
 
 
-def find_late(account: Account, tables: Tables, catalog: Catalog) -> list[LatePeriod]:
-    """Return each final period's late usage, as far as hours are kept; periods without any are left out."""
-    periods = (_late(account.customer, billing, tables, catalog) for billing in account.periods)
-    return [period for period in periods if period is not None and (period.usage or period.billed)]
+@dataclass(frozen=True)
+class UnbilledPeriod:
+    """A period that no invoice bills: what of it is neither billed nor covered.
 
-
-def put_intents(account: Account, period: LatePeriod, tables: Tables, catalog: Catalog) -> list[LateItem]:
-    """Store an item for each late usage of a period; return all of the period's items.
-
-    A number that somebody else took meanwhile changes what is late, so that it is worked out anew.
+    ``void`` tells that its invoice is void and that no line of it was settled yet.
     """
-    while True:
-        items = _items(account.customer, period)
-        if all(tables.late.put(item) for item in items):
-            return [*period.billed, *items]
-        anew = _late(account.customer, period.billing, tables, catalog)
-        assert anew is not None
-        period = anew
+
+    billing: BillingPeriod
+    usage: list[LateUsage]
+    settled: list[SettleItem]
+    void: bool
 
 
-def make_invoice_items(
-    client: stripe.StripeClient, customer: Customer, items: Iterable[LateItem], catalog: Catalog
-) -> Iterator[tuple[LateItem, str]]:
-    """Make the invoice item of each late item that has none yet, yielding it with its id at Stripe.
+@dataclass(frozen=True)
+class Billing:
+    """Finds late and unbilled usage at a present, and bills what is late where there is a client.
 
-    One that costs nothing needs none. A customer who has left gets an invoice of its own for what waits.
+    ``credit_limit`` is how many dollars may be credited to a customer, None where nothing is to be.
     """
-    assert customer.stripe_customer_id is not None
-    present = _present(client, customer.stripe_customer_id)
-    waiting = {item_id for item_id, found in present.items() if found["invoice"] is None}
-    for item in items:
-        if not item.amount or item.item_id in present:
-            continue
-        made = _make(client, customer.stripe_customer_id, item, catalog)
-        waiting.add(item.item_id)
-        yield item, made
-    if waiting and customer.stripe_subscription_id is None:
-        _invoice(client, customer.stripe_customer_id, waiting)
+
+    tables: Tables
+    catalog: Catalog
+    now: datetime
+    client: stripe.StripeClient | None = None
+    credit_limit: Decimal | None = None
+
+    def late(self, account: Account) -> list[LatePeriod]:
+        """Return each final period's late usage; periods without any charge or late usage are left out.
+
+        Of a period whose first hours have expired the difference says nothing: it is left out as well.
+        """
+        periods = (self._late(account.customer, billing) for billing in account.periods)
+        return [period for period in periods if period is not None and (period.usage or period.covered)]
+
+    def unbilled(self, account: Account) -> list[UnbilledPeriod]:
+        """Return each period that is over, sold, and billed by no invoice though its time has come."""
+        periods = (self._unbilled(account.customer, billing) for billing in account.periods)
+        return [period for period in periods if period is not None]
+
+    def bill(self, account: Account, periods: Iterable[LatePeriod]) -> Iterator[tuple[LateItem, str]]:
+        """Put the intents of all periods, then make their invoice items, yielding each with its Stripe id.
+
+        Raises
+        ------
+        TooMuchCreditError
+            Before anything is written, when the credits are more than the limit; the text names the sum.
+        """
+        assert self.client is not None
+        periods = list(periods)
+        credit = -sum(
+            (usage.amount for period in periods for usage in period.usage if usage.amount < 0),
+            Decimal("0.00"),
+        )
+        if self.credit_limit is not None and credit > self.credit_limit:
+            raise TooMuchCreditError(
+                f"{account.customer.customer_id}: {credit} dollars to be credited are more than "
+                f"--credit-limit {self.credit_limit}; nothing was billed or credited"
+            )
+        items = [item for period in periods for item in self.put_intents(account, period)]
+        yield from make_invoice_items(self.client, account.customer, items, self.tables.late, self.catalog)
+
+    def states(self, account: Account, charges: Iterable[Charge]) -> list[tuple[Charge, ChargeState]]:
+        """Tell what has become of each charge."""
+        return charge_states(self.client, account.customer, charges)
+
+    def put_intents(self, account: Account, period: LatePeriod) -> list[LateItem]:
+        """Store an item for each late usage of a period; return all of the period's items.
+
+        A number that somebody else took meanwhile changes what is late, so that it is worked out anew.
+        """
+        while True:
+            items = self._items(account.customer, period)
+            if all(self.tables.late.put(item) for item in items):
+                return [*period.billed, *items]
+            anew = self._late(account.customer, period.billing)
+            assert anew is not None
+            period = anew
+
+    def _late(self, customer: Customer, billing: BillingPeriod) -> LatePeriod | None:
+        if billing.state is not PeriodState.FINALISED or is_past_retention(billing, self.now):
+            return None
+        tables, customer_id = self.tables, customer.customer_id
+        usage = period_usage(tables, customer_id, billing, self.catalog)
+        late = tables.late.of_period(customer_id, billing.start)
+        settled = tables.settlements.of_period(customer_id, billing.start)
+        billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
+        found = late_usage(usage, billed, [*late, *settled], sent_by_hour(customer_id, usage, tables))
+        return LatePeriod(billing, found, late, settled if billed.counted else [])
+
+    def _unbilled(self, customer: Customer, billing: BillingPeriod) -> UnbilledPeriod | None:
+        tables, customer_id = self.tables, customer.customer_id
+        in_stripe = (billing.stripe_customer_id or customer.stripe_customer_id) is not None
+        if not in_stripe or self.now < billing.end or is_past_retention(billing, self.now):
+            return None
+        records = tables.invoices.of_period(customer_id, billing.start)
+        billed = billed_of(billing, records)
+        due = billed.void or self.now >= billing.end + NO_DRAFT_AFTER
+        if not due or not can_be_settled(billing, billed, known_invoices=bool(records)):
+            return None
+        settled = tables.settlements.of_period(customer_id, billing.start)
+        usage = period_usage(tables, customer_id, billing, self.catalog)
+        covered = [*tables.late.of_period(customer_id, billing.start), *settled]
+        found = unbilled_usage(usage, billed, covered, sent_by_hour(customer_id, usage, tables))
+        return UnbilledPeriod(billing, found, settled, void=billed.void and not settled)
+
+    def _items(self, customer: Customer, period: LatePeriod) -> list[LateItem]:
+        following = max((item.number for item in period.billed), default=0) + 1
+        usages = [one for one in period.usage if self.credit_limit is not None or one.amount >= 0]
+        return [
+            LateItem(
+                customer_id=customer.customer_id,
+                period_start=period.billing.start,
+                number=number,
+                meter=usage.meter,
+                quantity=usage.quantity,
+                amount=usage.amount,
+                days=usage.days,
+                stripe_customer_id=customer.stripe_customer_id,
+            )
+            for number, usage in enumerate(usages, following)
+        ]
 
 
-def _late(customer: Customer, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> LatePeriod | None:
-    if billing.state is not PeriodState.FINALISED:
-        return None
-    customer_id, span = customer.customer_id, billing.span
-    usage = PeriodUsage(billing, tables.hours.of_period(customer_id, span), catalog)
-    days = list(span.days())
-    sent = {
+def is_past_retention(billing: BillingPeriod, now: datetime) -> bool:
+    """Tell whether a period's first hours have expired, so that its usage is not known any more."""
+    return billing.span.first_hour <= now - OLDEST_WINDOW
+
+
+def sent_by_hour(customer_id: str, usage: PeriodUsage, tables: Tables) -> dict[tuple[str, datetime], Decimal]:
+    """Return what the ledger says was sent of a period, by meter and hour."""
+    days = list(usage.span.days())
+    if not days:
+        return {}
+    return {
         key: entry.value
         for day in tables.ledger.between(customer_id, days[0], days[-1])
         for key, entry in day.entries.items()
         if entry.state == SENT
     }
-    covered = tables.late.of_period(customer_id, billing.start)
-    billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
-    return LatePeriod(billing, late_usage(usage, billed, covered, sent), covered)
-
-
-def _items(customer: Customer, period: LatePeriod) -> list[LateItem]:
-    following = max((item.number for item in period.billed), default=0) + 1
-    return [
-        LateItem(
-            customer_id=customer.customer_id,
-            period_start=period.billing.start,
-            number=number,
-            meter=usage.meter,
-            quantity=usage.quantity,
-            amount=usage.amount,
-            days=usage.days,
-        )
-        for number, usage in enumerate(period.usage, following)
-    ]
-
-
-def _present(client: stripe.StripeClient, stripe_customer_id: str) -> dict[str, Any]:
-    """Return the customer's late invoice items by our items' ids."""
-    listed = client.v1.invoice_items.list({"customer": stripe_customer_id, "limit": LARGEST_PAGE})
-    found: dict[str, Any] = {}
-    for item in listed.auto_paging_iter():
-        metadata = item.metadata.to_dict() if item.metadata else {}
-        if LATE_ITEM in metadata:
-            found[str(metadata[LATE_ITEM])] = item
-    return found
-
-
-def _make(client: stripe.StripeClient, stripe_customer_id: str, item: LateItem, catalog: Catalog) -> str:
-    start = int(item.period_start.timestamp())
-    params: Any = {
-        "customer": stripe_customer_id,
-        "currency": catalog.currency,
-        "amount": int(item.amount.quantize(CENT) * CENTS),
-        "description": description(item, catalog),
-        "period": {"start": start, "end": start},
-        "metadata": {
-            LATE_ITEM: item.item_id,
-            OUR_ID: item.customer_id,
-            "meter": item.meter,
-            "quantity": f"{item.quantity:f}",
-        },
-    }
-    # The same key and parameters from two operators at once: Stripe makes one item.
-    options: Any = {"idempotency_key": f"late-{item.item_id}"}
-    return client.v1.invoice_items.create(params, options).id
-
-
-def description(item: LateItem, catalog: Catalog) -> str:
-    """Return the invoice item's text: meter, period, days and quantity."""
-    meter = catalog.meters[item.meter]
-    what = "late usage" if item.amount > Decimal(0) else "credit for usage corrected late"
-    return (
-        f"{meter.label}: {what} of the period from {item.period_start:%Y-%m-%d} ({named_days(item.days)}): "
-        f"{item.quantity.normalize():f} {meter.unit}"
-    )
-
-
-def named_days(days: tuple[date, ...]) -> str:
-    """Return days as text: each, or where they are many how many from when to when."""
-    if not days:
-        return "no day in particular"
-    if len(days) <= _NAMED_DAYS:
-        return ", ".join(day.isoformat() for day in days)
-    return f"{len(days)} days from {days[0]} to {days[-1]}"
-
-
-def _invoice(client: stripe.StripeClient, stripe_customer_id: str, waiting: set[str]) -> None:
-    """Invoice what waits for a customer without a subscription; it takes all items that wait, or none."""
-    params: Any = {
-        "customer": stripe_customer_id,
-        "auto_advance": True,
-        "collection_method": "send_invoice",
-        "days_until_due": DAYS_UNTIL_DUE,
-        "pending_invoice_items_behavior": "include",
-    }
-    options: Any = {"idempotency_key": f"late-invoice-{max(waiting)}-{len(waiting)}"}
-    client.v1.invoices.create(params, options)

@@ -3,15 +3,15 @@
 Source: docs/billing.md#rating: rating is a pure function of contributions, plan version and period.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from metering.core.accounts import Account, BillingPeriod
 from metering.core.catalog import Catalog, Override
 from metering.core.instants import hour_of
-from metering.core.usage import PeriodUsage
-from metering.tables.hours import Hours
+from metering.tables.tables import Tables
+from metering.tables.usage import period_usage
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Simulation:
 def simulate(
     simulation: Simulation,
     account: Account,
-    hours: Hours,
+    tables: Tables,
     now: datetime,
     billing: BillingPeriod | None = None,
 ) -> Simulated | None:
@@ -57,8 +57,8 @@ def simulate(
     ----------
     simulation
         What is tried.
-    account, hours
-        The customer and its usage.
+    account, tables
+        The customer, and where its usage is.
     now
         The present.
     billing
@@ -73,7 +73,7 @@ def simulate(
     if billing is None:
         return None
     customer_id = account.customer.customer_id
-    stored = hours.of_period(customer_id, billing.span)
+    used = period_usage(tables, customer_id, billing, simulation.charged)
     other_plan = simulation.draft.newest(simulation.plan or billing.plan.partition("@")[0])
     own = other_plan.partition("@")[0] == billing.plan.partition("@")[0]
     override = billing.override if own else Override()
@@ -82,7 +82,7 @@ def simulate(
         customer_id=customer_id,
         period_start=billing.start,
         plan=billing.plan,
-        total=PeriodUsage(billing, stored, simulation.charged).total,
+        total=used.total,
         other_plan=other_plan,
-        other_total=PeriodUsage(other, stored, simulation.draft).total,
+        other_total=replace(used, billing=other, catalog=simulation.draft).total,
     )

@@ -43,6 +43,11 @@ def stripe_client(api_base: str | None) -> stripe.StripeClient:
     )
 
 
+def known_stripe_client(api_base: str | None) -> stripe.StripeClient | None:
+    """Return a client where there is a key, for what is only read; None where there is none."""
+    return stripe_client(api_base) if os.environ.get("STRIPE_API_KEY") else None
+
+
 def is_live(key: str) -> bool:
     """Tell a live-mode key from a test-mode key."""
     return not key.startswith(("sk_test_", "rk_test_"))

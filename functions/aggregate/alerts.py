@@ -25,8 +25,8 @@ from metering.core.alerts import (
 )
 from metering.core.catalog import Catalog
 from metering.core.instants import HOUR, hour_of
-from metering.core.usage import PeriodUsage
 from metering.tables.tables import Tables
+from metering.tables.usage import period_usage
 
 TOLD_AGAIN_AFTER = timedelta(minutes=5)
 """A pending alert younger than this may still be in the hands of the worker that put it."""
@@ -81,8 +81,8 @@ class AlertRaiser:
     def _crossed(self, customer: Customer, billing: BillingPeriod | None, now: datetime) -> list[Alert]:
         if billing is None or not has_limits(customer, billing.terms(self.catalog)):
             return []
-        hours = self.tables.hours.of_period(customer.customer_id, billing.span)
-        return usage_alerts(customer, PeriodUsage(billing, hours, self.catalog), now)
+        usage = period_usage(self.tables, customer.customer_id, billing, self.catalog)
+        return usage_alerts(customer, usage, now)
 
     def _silence(self, account: Account, told: Iterable[Alert], now: datetime) -> list[Alert]:
         customer_id, silences = account.customer.customer_id, open_silences(told)

@@ -130,7 +130,8 @@ class Aggregate:
 
 def build(settings: AggregateSettings, tables: Tables, clients: Clients) -> Aggregate:
     """Put aggregate together."""
-    tables.load("customers", "reports", "markers", "hours", "ledger", "alerts", "late")
+    tables.load("customers", "reports", "markers", "hours", "ledger", "alerts")
+    tables.load("late", "settlements", "adjustments")
     publisher = Publisher(clients, settings.alert_bus, settings.operator_topic_arn, settings.alert_sender)
     catalog = builtin_catalog()
     return Aggregate(

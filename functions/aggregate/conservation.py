@@ -10,6 +10,7 @@ from datetime import datetime
 
 from aggregate.after_end import differences_after_end
 from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.adjustments import days_moved
 from metering.core.billed import billed_of
 from metering.core.catalog import Catalog
 from metering.core.conservation import (
@@ -25,6 +26,7 @@ from metering.core.usage import PeriodUsage
 from metering.tables.hour_pairs import HourPair, hour_pairs
 from metering.tables.ledger import SENT
 from metering.tables.tables import Tables
+from metering.tables.usage import period_usage
 
 MOST_REPORTS = 4_000
 """Reports compared for one message, so that a batch of ten such messages stays within the function's time
@@ -109,32 +111,34 @@ def _hour(customer_id: str, pair: HourPair, tables: Tables) -> list[Difference]:
 def _period(account: Account, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> list[Difference]:
     """Return how a period's contributions differ from its hours, and its ledger or invoice from them."""
     customer_id = account.customer.customer_id
-    usage = _usage(customer_id, billing, tables, catalog)
+    usage = period_usage(tables, customer_id, billing, catalog)
     found = contribution_differences(usage)
     if billing.state is PeriodState.FINALISED:
         billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
-        return found + invoice_differences(usage, billed, tables.late.of_period(customer_id, billing.start))
+        late = tables.late.of_period(customer_id, billing.start)
+        settled = tables.settlements.of_period(customer_id, billing.start)
+        return found + invoice_differences(usage, billed, [*late, *settled])
     if not account.is_billed(billing):
         return found
     first = _ledger(customer_id, usage, tables)
     if not first:
         return found
-    second = _ledger(customer_id, _usage(customer_id, billing, tables, catalog), tables)
+    second = _ledger(customer_id, period_usage(tables, customer_id, billing, catalog), tables)
     return found + [difference for difference in second if difference in first]
 
 
-def _usage(customer_id: str, billing: BillingPeriod, tables: Tables, catalog: Catalog) -> PeriodUsage:
-    return PeriodUsage(billing, tables.hours.of_period(customer_id, billing.span), catalog)
-
-
 def _ledger(customer_id: str, usage: PeriodUsage, tables: Tables) -> list[Difference]:
-    """Compare the ledger of every day that is not marked to be sent; a marked day is on its way."""
+    """Compare the ledger of every day that is not marked to be sent; a marked day is on its way.
+
+    So are the later days that change with it, by an adjustment.
+    """
     found: list[Difference] = []
     days = list(usage.span.days())
     if not days:
         return found
     ledger = {day.day: day for day in tables.ledger.between(customer_id, days[0], days[-1])}
     unsent = {marker.day for marker in tables.markers.unsent_of(customer_id)}
+    unsent |= {moved for day in unsent for moved in days_moved(day, usage.adjustments)}
     for day in days:
         if day in unsent:
             continue

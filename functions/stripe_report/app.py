@@ -101,7 +101,7 @@ class StripeReport:
 
 def build(settings: StripeReportSettings, tables: Tables, clients: Clients) -> StripeReport:
     """Put stripe_report together."""
-    tables.load("customers", "markers", "hours", "ledger", "closings")
+    tables.load("customers", "markers", "hours", "ledger", "closings", "adjustments", "settlements")
     return StripeReport(
         tables=tables,
         queue=Queue(clients, settings.stripe_queue_url),

@@ -6,17 +6,19 @@ cannot delay a single message. Every look starts from what the tables and Stripe
 matter how late, how often or in which order looks are asked for.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import stripe
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
-from metering.core.billed import PeriodInvoice, billed_of, newest
+from metering.core.billed import InvoiceStatus, PeriodInvoice, billed_of, newest
+from metering.core.late_usage import unbilled_usage
 from metering.tables.markers import Markers
 from stripe_report.desk import Desk
 from stripe_report.gateway import is_refused_for_good
-from stripe_report.invoices import PeriodInvoices, changed, of_period
+from stripe_report.invoices import Invoice, PeriodInvoices, changed, of_period
 from stripe_report.plan import SETTLES_AFTER
 from stripe_report.reconciling import Reconciliation, reconcile_period
 from stripe_report.report import Sent, report_customer
@@ -27,6 +29,8 @@ LAST_LOOK_BEFORE_FINAL = timedelta(hours=1)
 UNBILLED_AFTER = timedelta(hours=72)
 """The longest grace of a draft: a period that has no invoice by then is billed by nobody without a word."""
 DAILY = timedelta(days=1)
+OFTEN = timedelta(days=60)
+"""How long after its end a period's invoices are looked at daily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,10 @@ class ClosingStep:
     """What a look at a period found and did; ``again`` is when to look next, None when nothing is left.
 
     ``finalised`` tells that the period became final by this look; ``news`` are invoices that say something
-    new of it. ``unbilled`` tells that no invoice bills the period though its time has come, ``stuck`` that a
-    draft does which nobody will finalise, ``refused`` why Stripe does not let the period's hours be read.
+    new of it. ``unbilled`` tells that usage of the period is on no invoice though its time has come,
+    ``stuck`` that a draft bills it which nobody will finalise, ``refused`` why Stripe does not let the
+    period's hours be read. ``unexpected`` are invoices of a period that an operator has settled because it
+    had none.
     """
 
     again: datetime | None
@@ -44,6 +50,7 @@ class ClosingStep:
     unbilled: bool = False
     stuck: bool = False
     refused: stripe.StripeError | None = None
+    unexpected: tuple[str, ...] = ()
     sent: Sent = field(default_factory=Sent)
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
 
@@ -111,15 +118,37 @@ def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now
         if not is_refused_for_good(error):
             raise
         refused = error
-    late = now >= billing.end + UNBILLED_AFTER
+    late = now >= billing.end + UNBILLED_AFTER and not found.drafts
+    if late and found.all:
+        # No invoice ends the period any more: what those in its middle billed is told to `ops settle`.
+        _noted(desk, customer_id, found, now)
     return ClosingStep(
         again=now + SOON if sent.pending or compared.differing else _later(found, now),
-        unbilled=late and not found.all,
+        unbilled=late and _is_unbilled(desk, customer_id, billing),
         stuck=any(draft.finalizes_at is None for draft in found.drafts),
         refused=refused,
+        unexpected=_unexpected(desk, customer_id, billing, found.drafts),
         sent=sent,
         reconciliation=compared,
     )
+
+
+def _is_unbilled(desk: Desk, customer_id: str, billing: BillingPeriod) -> bool:
+    """Tell whether usage is neither billed nor settled."""
+    tables = desk.tables
+    billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
+    settled = tables.settlements.of_period(customer_id, billing.start)
+    return bool(unbilled_usage(desk.usage(customer_id, billing), billed, settled))
+
+
+def _unexpected(
+    desk: Desk, customer_id: str, billing: BillingPeriod, found: Iterable[Invoice | PeriodInvoice]
+) -> tuple[str, ...]:
+    """Return those of a period's invoices that came after it was settled for want of one."""
+    appeared = tuple(invoice.invoice_id for invoice in found if invoice.status is not InvoiceStatus.VOID)
+    if not appeared or not desk.tables.settlements.of_period(customer_id, billing.start):
+        return ()
+    return appeared
 
 
 def _finalised(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime) -> ClosingStep:
@@ -141,18 +170,27 @@ def _finalised(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetim
         }
     )
     written = desk.tables.customers.replace_period(customer_id, billing, final)
-    return ClosingStep(_watch_again(records, billing, now), finalised=written, news=tuple(last))
+    return ClosingStep(
+        _watch_again(records, billing, now),
+        finalised=written,
+        news=tuple(last),
+        unexpected=_unexpected(desk, customer_id, billing, last),
+    )
 
 
 def _watched(desk: Desk, account: Account, billing: BillingPeriod, now: datetime) -> ClosingStep:
-    """See what became of a final period's invoices."""
+    """See what became of a final period's invoices; of one whose invoice is void, whether another came."""
     customer_id = account.customer.customer_id
     known = desk.tables.invoices.of_period(customer_id, billing.start)
-    if not known or all(record.status.is_settled for record in newest(known)):
+    if not known or (_is_settled(known) and billed_of(billing, known).counted):
         return ClosingStep(None)
     records = _noted(desk, customer_id, invoices_of(desk, account, billing), now)
     news = tuple(record for record in records if record not in known)
-    return ClosingStep(_watch_again(records, billing, now), news=news)
+    return ClosingStep(
+        _watch_again(records, billing, now),
+        news=news,
+        unexpected=_unexpected(desk, customer_id, billing, news),
+    )
 
 
 def _noted(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime) -> list[PeriodInvoice]:
@@ -166,10 +204,18 @@ def _noted(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime) -
 
 
 def _watch_again(records: list[PeriodInvoice], billing: BillingPeriod, now: datetime) -> datetime | None:
-    """Return when to look at invoices again: daily for two months, then weekly, until they are settled."""
-    if all(record.status.is_settled for record in newest(records)):
+    """Return when to look at invoices again: daily for two months, then weekly, until they are settled.
+
+    Where the one that ended the period is void, another is looked for as long as there are daily looks.
+    """
+    often = now < billing.end + OFTEN
+    if _is_settled(records) and (billed_of(billing, records).counted or not often):
         return None
-    return now + (DAILY if now < billing.end + 60 * DAILY else 7 * DAILY)
+    return now + (DAILY if often else 7 * DAILY)
+
+
+def _is_settled(records: Iterable[PeriodInvoice]) -> bool:
+    return all(record.status.is_settled for record in newest(records))
 
 
 def _stored(account: Account | None, period_start: datetime) -> BillingPeriod | None:

@@ -7,6 +7,7 @@ from metering.core.accounts import BillingPeriod
 from metering.core.catalog import Catalog
 from metering.core.usage import PeriodUsage
 from metering.tables.tables import Tables
+from metering.tables.usage import period_usage
 from stripe_report.gateway import Gateway
 
 
@@ -27,5 +28,5 @@ class Desk:
         return self.connect()
 
     def usage(self, customer_id: str, billing: BillingPeriod) -> PeriodUsage:
-        """Return a period with its stored hours."""
-        return PeriodUsage(billing, self.tables.hours.of_period(customer_id, billing.span), self.catalog)
+        """Return a period with its stored hours and its adjustments."""
+        return period_usage(self.tables, customer_id, billing, self.catalog)

@@ -244,6 +244,12 @@ def _tell_invoices(customer_id: str, start: datetime, look: ClosingStep) -> None
     if look.unbilled:
         count("periods_unbilled")
         logger.error("no invoice bills this period: it needs `ops settle`", extra=where)
+    if look.unexpected:
+        count("invoice_after_settlement", len(look.unexpected))
+        logger.error(
+            "an invoice bills a period that was settled for want of one: one of them is to be taken back",
+            extra=where | {"invoices": look.unexpected},
+        )
     if look.stuck:
         count("drafts_stuck")
         logger.error("a draft bills this period that nobody will finalise", extra=where)

@@ -105,7 +105,7 @@ class UsageQuery:
 
 def build(settings: QuerySettings, tables: Tables, _clients: Clients) -> UsageQuery:
     """Put usage_query together."""
-    tables.load("customers", "reports", "markers", "hours", "alerts")
+    tables.load("customers", "reports", "markers", "hours", "alerts", "adjustments")
     return UsageQuery(tables, settings.report_every_seconds, builtin_catalog())
 
 

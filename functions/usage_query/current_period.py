@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import (
+    AdjustmentMade,
     CurrentPeriod,
     EstimatedInvoice,
     InstanceState,
@@ -67,6 +68,7 @@ def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> Cur
         server_time=now.replace(microsecond=0),
         meters=meters,
         estimated_invoice=_estimate(usage, projected),
+        adjustments=_adjustments(usage),
         alerts=list(standing.alerts),
         instances=list(standing.instances),
         flags=flags_of(usage, len(standing.instances), now),
@@ -111,6 +113,22 @@ def _meter_usage(
         forecast=projected,
         forecast_method=meter.basis.forecast_method if projected is not None else "too early",
     )
+
+
+def _adjustments(usage: PeriodUsage) -> list[AdjustmentMade]:
+    return [
+        AdjustmentMade(
+            meter=made.meter,
+            quantity=made.quantity,
+            unapplied=usage.unapplied.get(made.number, Decimal(0)),
+            first_hour=made.first_hour,
+            last_hour=made.last_hour,
+            reason=made.reason,
+            who=made.who,
+            at=made.at,
+        )
+        for made in usage.adjustments
+    ]
 
 
 def _estimate(usage: PeriodUsage, projected: Forecast) -> EstimatedInvoice:

@@ -44,7 +44,8 @@ def live_usage(
             found[start] = recomputed
     as_of = dirty[MOST_RECOMPUTED] if len(dirty) > MOST_RECOMPUTED else now
     hours = [found[start] for start in sorted(found)]
-    return LiveUsage(PeriodUsage(billing, hours, catalog), min(as_of, now))
+    adjustments = tables.adjustments.of_period(customer_id, billing.start)
+    return LiveUsage(PeriodUsage(billing, hours, catalog, adjustments), min(as_of, now))
 
 
 def newest_reports(

@@ -39,7 +39,7 @@ class Stack:
 
     @property
     def tables(self) -> dict[str, str]:
-        """Table name by concern: customers, reports, markers, hours, ledger."""
+        """Table name by concern: customers, reports, markers, hours, ledger, audit."""
         return self.deployment.tables
 
     def client(self, service: str, *, acting_as: str | None = None) -> Any:

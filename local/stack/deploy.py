@@ -17,7 +17,7 @@ from local.stack.routes import add_routes
 
 STACK_NAME = "zemfyre-billing-local"
 _SAM = REPOSITORY / ".tools" / "sam" / "bin" / "sam"
-_TABLES = ("customers", "reports", "markers", "hours", "ledger")
+_TABLES = ("customers", "reports", "markers", "hours", "ledger", "audit")
 _ACCOUNT = "000000000000"
 
 
@@ -27,7 +27,7 @@ class Deployment:
 
     api_url: str
     tables: dict[str, str]
-    """Table name by concern: customers, reports, markers, hours, ledger."""
+    """Table name by concern: customers, reports, markers, hours, ledger, audit."""
     functions: dict[str, str]
     """Function name by folder: authorizer, ingest, aggregate, stripe_report, usage_query."""
     log_groups: dict[str, str]

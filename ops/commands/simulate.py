@@ -57,7 +57,7 @@ def _simulate(
         account = deployment.account(name)
         billing = chosen_period(account, period) if period else None
         try:
-            one = simulate(simulation, account, deployment.tables.hours, now, billing)
+            one = simulate(simulation, account, deployment.tables, now, billing)
         except CatalogError as error:
             messages.print(f"{name}: {error}")
             continue

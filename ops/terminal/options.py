@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ CustomerId = Annotated[str, typer.Argument(metavar="CUSTOMER", callback=_id)]
 OneCustomer = Annotated[
     str | None, typer.Argument(metavar="[CUSTOMER]", callback=_id, help="All customers unless given.")
 ]
+Reason = Annotated[str, typer.Option(help="Why; it is kept, and shown with who and when.")]
 PeriodStart = Annotated[
     str, typer.Option(help="The start of a period, or its day; the present period unless given.")
 ]
@@ -93,6 +95,37 @@ def read_override(text: str) -> Override:
         raise WrongInputError("--override must be a JSON object")
     with wrong_input():
         return parse_override(value, "--override")
+
+
+def read_dollars(text: str, option: str) -> Decimal:
+    """Read an amount of dollars, from 0.
+
+    Raises
+    ------
+    WrongInputError
+        When it is none.
+    """
+    amount = read_number(text, option)
+    if amount < 0:
+        raise WrongInputError(f"{option} must be a number from 0: {text!r}")
+    return amount
+
+
+def read_number(text: str, option: str) -> Decimal:
+    """Read a number of digits, exact.
+
+    Raises
+    ------
+    WrongInputError
+        When it is none.
+    """
+    try:
+        number = Decimal(text)
+    except ArithmeticError:
+        raise WrongInputError(f"{option} must be a number: {text!r}") from None
+    if not number.is_finite():
+        raise WrongInputError(f"{option} must be a finite number: {text!r}")
+    return number
 
 
 @contextmanager

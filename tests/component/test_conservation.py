@@ -12,6 +12,7 @@ import pytest
 from aggregate.conservation import conserve
 from aggregate.recompute import recompute
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.adjustments import Adjustment
 from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
 from metering.core.conservation import Difference, Stage
@@ -19,6 +20,7 @@ from metering.core.instants import DAY, HOUR, format_instant
 from metering.core.late_usage import LateItem
 from metering.core.periods import Period
 from metering.core.rollup import Hour
+from metering.core.settlements import SettleItem, SettleKind
 from metering.tables.ledger import Day, Entry
 from metering.tables.tables import Tables
 from testing.dynamodb import Call, FakeDynamoDb
@@ -288,3 +290,45 @@ def test_the_sweep_of_a_conserved_customer_only_reads_it() -> None:
     books.client.before = lambda call: seen.append(call.operation)
     books.differences()
     assert {"query"} == set(seen)
+
+
+def test_adjusted_usage_is_conserved(books: Books) -> None:
+    """The ledger is held to the contributions after an adjustment; days that it moves are on their way."""
+    present = Period.anchored(START, NOW)
+    adjustment = Adjustment(
+        customer_id=CUSTOMER.customer_id,
+        period_start=present.start,
+        number=1,
+        meter="api_calls",
+        quantity=Decimal(-100),
+        first_hour=present.first_hour,
+        last_hour=HOURS[-1],
+        reason="a test of ours",
+        who="arn:aws:iam::123456789012:user/ada",
+        at=NOW,
+    )
+    assert books.tables.adjustments.add(adjustment)
+    assert [("api_calls", Stage.LEDGER)] == [(one.metric, one.stage) for one in books.differences()]
+
+    books.tables.markers.touch_unsent(CUSTOMER.customer_id, present.first_hour.date())
+    assert [] == books.differences()
+
+
+def test_a_settled_period_is_conserved(books: Books) -> None:
+    """What a settlement covers is no difference, whatever was decided."""
+    billing = books.finalise("0")
+    assert [Stage.INVOICE] == [one.stage for one in books.differences()]
+    item = SettleItem(
+        customer_id=CUSTOMER.customer_id,
+        period_start=billing.start,
+        number=1,
+        meter="api_calls",
+        quantity=Decimal(840),
+        amount=Decimal("370.00"),
+        kind=SettleKind.WRITE_OFF,
+        reason="a courtesy",
+        who="arn:aws:iam::123456789012:user/ada",
+        at=NOW,
+    )
+    assert books.tables.settlements.put(item)
+    assert [] == books.differences()

@@ -290,7 +290,8 @@ class World:
         for report in self.reports.between(CUSTOMER, span.first_hour, span.end_hour):
             by_hour[report.window_start].append(report)
         hours = [rollup(hour, reports) for hour, reports in sorted(by_hour.items())]
-        return PeriodUsage(billing, hours, self.catalog)
+        adjustments = self.tables.adjustments.of_period(CUSTOMER, billing.start)
+        return PeriodUsage(billing, hours, self.catalog, adjustments)
 
     def billed(self, billing: BillingPeriod) -> Billed:
         """Return what a period's invoices say, as it was written down."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from metering.core.accounts import BillingPeriod
+from metering.core.adjustments import Adjustment
 from metering.core.answers import CurrentPeriod, InstanceState
 from metering.core.basis import Basis
 from metering.core.catalog import Meter, Price, builtin_catalog, parse_override
@@ -234,3 +235,35 @@ def test_a_catalogue_without_the_original_s_meters() -> None:
     given = current_period(usage, Standing("acme", as_of=HALF), HALF).model_dump(mode="json")
     assert ("0", None) == (given["api_calls"], given["plan_limits"]["api_calls"])
     assert None is given["daily_breakdown"][0]["api_calls"]
+
+
+def test_adjustments_are_shown_with_who_when_and_why() -> None:
+    """What an operator took is out of quantity and estimate, and is told with what it did not find."""
+    made = Adjustment(
+        customer_id="acme",
+        period_start=START,
+        number=1,
+        meter="mqtt_traffic",
+        quantity=Decimal(-20),
+        first_hour=START,
+        last_hour=START,
+        reason="a test of ours",
+        who="arn:aws:iam::123456789012:user/ada",
+        at=HALF,
+    )
+    usage = PeriodUsage(STARTER, [used(mqtt_bytes_sent=15 * 2**30)], builtin_catalog(), (made,))
+    given = current_period(usage, Standing("acme", as_of=HALF), HALF).model_dump(mode="json")
+
+    assert [
+        {
+            "meter": "mqtt_traffic",
+            "quantity": "-20",
+            "unapplied": "-5",
+            "first_hour": "2026-11-01T00:00:00Z",
+            "last_hour": "2026-11-01T00:00:00Z",
+            "reason": "a test of ours",
+            "who": "arn:aws:iam::123456789012:user/ada",
+            "at": "2026-11-16T00:00:00Z",
+        }
+    ] == given["adjustments"]
+    assert ("0", "29.00") == (given["mqtt_gb"], given["estimated_invoice"]["total"])

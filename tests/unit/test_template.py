@@ -15,6 +15,7 @@ WRITERS = {
     "MarkersTable": {"ingest", "aggregate", "stripe_report"},
     "HoursTable": {"aggregate"},
     "LedgerTable": {"stripe_report"},
+    "AuditTable": set(),
 }
 READERS = {
     "CustomersTable": {"authorizer", "ingest", "aggregate", "stripe_report", "usage_query"},
@@ -22,6 +23,7 @@ READERS = {
     "MarkersTable": {"aggregate", "usage_query", "stripe_report"},
     "HoursTable": {"aggregate", "usage_query", "stripe_report"},
     "LedgerTable": {"stripe_report", "usage_query", "aggregate"},
+    "AuditTable": set(),
 }
 _READS = {"dynamodb:GetItem", "dynamodb:Query"}
 _WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
@@ -116,6 +118,14 @@ def test_actions_on_tables(function: str) -> None:
         assert set() == set(actions) - _READS - _WRITES
         if actions:
             assert all(set(TABLES) >= {resource["Fn::GetAtt"][0]} for resource in _list(row["Resource"]))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_audit_table_is_append_only(function: str) -> None:
+    """Where a role reaches the audit table it puts items, and does nothing else there."""
+    for row in _statements(function):
+        if "AuditTable" in str(row["Resource"]):
+            assert ["dynamodb:PutItem"] == _list(row["Action"])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -286,3 +296,8 @@ def test_conservation_alarm() -> None:
 def test_changes_made_outside_are_alarmed(count: str, function: str) -> None:
     """What is only seen and not told is not seen."""
     assert _alarmed(count, function)
+
+
+def test_settlement_alarm() -> None:
+    """An invoice that appears after its period was settled reaches the operator."""
+    assert _alarmed("invoice_after_settlement", "stripe_report")

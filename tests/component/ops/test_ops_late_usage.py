@@ -1,6 +1,6 @@
 """``ops late-usage``: what a final invoice lacks is listed, and billed once whatever crashes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,11 +8,14 @@ import pytest
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
-from metering.core.instants import HOUR, hour_of
-from ops.late_usage import find_late, make_invoice_items, put_intents
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.instants import HOUR, format_instant, hour_of
+from ops.invoice_items import make_invoice_items
+from ops.late_usage import Billing
 from tests.component.ops.desk import Desk
 
 BILL = ("late-usage", "acme", "--bill", "--json")
+NOTHING: dict[str, list[Any]] = {"late_usage": [], "billed": [], "unbilled": []}
 
 
 @pytest.fixture
@@ -37,13 +40,17 @@ def _start(desk: Desk) -> datetime:
     return _account(desk).periods[0].start
 
 
+def _billing(desk: Desk) -> Billing:
+    return Billing(desk.tables, builtin_catalog(), desk.now, desk.stripe)
+
+
 def _items(desk: Desk) -> list[Any]:
     return list(desk.stripe.v1.invoice_items.list().data)
 
 
 def test_what_was_invoiced_is_not_late(final: Desk) -> None:
     """A final period whose invoice has everything has no late usage, and there is nothing to bill."""
-    assert {"late_usage": [], "billed": []} == final.good(*BILL).json
+    assert {**NOTHING, "covered": []} == final.good(*BILL).json
     assert "no late usage" in final.good("late-usage").out
 
 
@@ -69,7 +76,10 @@ def test_late_usage_is_billed_once(final: Desk) -> None:
     assert _start(final).date().isoformat() in item.description
 
     changes = final.changes()
-    assert {"late_usage": [], "billed": []} == final.good(*BILL).json
+    again = final.good(*BILL).json
+    [covered] = again.pop("covered")
+    assert NOTHING == again
+    assert (billed["late_item"], "made") == (covered["item"], covered["state"])
     assert changes == final.changes()
 
 
@@ -111,8 +121,9 @@ def test_a_crash_between_intent_and_item_bills_once(final: Desk, kind: str) -> N
 def test_an_intent_without_its_item_is_made_up_for(final: Desk) -> None:
     """A process killed after the intent leaves it to the next run, though nothing is late any more."""
     final.used("acme", _start(final) + HOUR, gib=3)
-    [late] = find_late(_account(final), final.tables, builtin_catalog())
-    put_intents(_account(final), late, final.tables, builtin_catalog())
+    billing = _billing(final)
+    [late] = billing.late(_account(final))
+    billing.put_intents(_account(final), late)
     assert [] == final.good("late-usage", "acme", "--json").json["late_usage"]
     final.good(*BILL)
 
@@ -122,21 +133,21 @@ def test_an_intent_without_its_item_is_made_up_for(final: Desk) -> None:
 def test_two_operators_at_once_bill_once(final: Desk) -> None:
     """Two operators who saw the same late usage write one intent; the second finds nothing left."""
     final.used("acme", _start(final) + HOUR, gib=3)
-    catalog, tables = builtin_catalog(), final.tables
-    seen = [find_late(_account(final), tables, catalog)[0] for _ in range(2)]
-    intents = [put_intents(_account(final), late, tables, catalog) for late in seen]
+    billing, account = _billing(final), _account(final)
+    seen = [billing.late(account)[0] for _ in range(2)]
+    intents = [billing.put_intents(account, late) for late in seen]
     for items in intents:
-        list(make_invoice_items(final.stripe, _account(final).customer, items, catalog))
+        list(make_invoice_items(final.stripe, account.customer, items, final.tables.late, builtin_catalog()))
 
     assert [30] == [item.amount for item in _items(final)]
     assert intents[0] == intents[1]
 
 
 def test_a_correction_downwards_is_a_credit(final: Desk) -> None:
-    """Less usage than was invoiced is credited."""
+    """Less usage than was invoiced is credited, where credits are asked for."""
     corrected = hour_of(_start(final))
     final.used("acme", corrected, gib=12, revision=99)
-    final.good(*BILL)
+    final.good(*BILL, "--credits")
 
     [item] = _items(final)
     assert -30 == item.amount
@@ -184,3 +195,84 @@ def test_a_customer_without_stripe_is_not_billed(final: Desk) -> None:
     for _ in range(2):
         answer = final.good(*BILL).json
         assert (1, []) == (len(answer["late_usage"]), answer["billed"])
+
+
+def test_a_credit_needs_to_be_asked_for(final: Desk) -> None:
+    """Without --credits what was billed too much is listed, and nothing is written or made of it."""
+    final.used("acme", _start(final), gib=12, revision=99)
+    [row] = final.good(*BILL).json["late_usage"]
+    assert "-0.30" == row["amount"]
+    assert ([], []) == (_items(final), final.tables.late.of_period("acme", _start(final)))
+
+
+def test_credits_beyond_the_limit_are_refused_with_their_sum(final: Desk) -> None:
+    """A customer's credits of one run are within the limit, or none is made; a higher limit allows them."""
+    final.used("acme", _start(final), gib=12, revision=99)
+    said = final.wrong(1, *BILL, "--credits", "--credit-limit", "0.29")
+    assert "0.30 dollars to be credited are more than --credit-limit 0.29" in said
+    assert ([], []) == (_items(final), final.tables.late.of_period("acme", _start(final)))
+
+    final.good(*BILL, "--credits", "--credit-limit", "0.30")
+    assert [-30] == [item.amount for item in _items(final)]
+
+
+def test_a_late_item_deleted_in_stripe_is_a_waiver(final: Desk) -> None:
+    """It keeps its Stripe item's id, is shown as waived, and is never made again."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    [billed] = final.good(*BILL).json["billed"]
+    [item] = final.tables.late.of_period("acme", _start(final))
+    assert billed["invoice_item"] == item.stripe_item_id
+    assert _account(final).customer.stripe_customer_id == item.stripe_customer_id
+
+    del final.simulator.simulator.account.state.invoice_items[billed["invoice_item"]]
+    final.simulator.clock.advance(25 * 3600)
+    answer = final.good(*BILL).json
+    assert ([], "waived") == (_items(final), answer["covered"][0]["state"])
+    assert [] == answer["late_usage"]
+
+
+def test_one_who_returns_under_another_stripe_customer_is_not_billed_again(final: Desk) -> None:
+    """What was made under the old Stripe customer stays there."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.good(*BILL)
+    customer = _account(final).customer
+    another = final.stripe.v1.customers.create({"metadata": {"customer_id": "acme"}})
+    returned = customer.model_copy(update={"stripe_customer_id": another.id})
+    assert final.tables.customers.replace(customer, returned)
+    final.simulator.clock.advance(25 * 3600)
+
+    assert [] == final.good(*BILL).json["billed"]
+    assert [customer.stripe_customer_id] == [item.customer for item in _items(final)]
+
+
+def test_a_late_item_of_before_its_stripe_item_was_kept_is_found(final: Desk) -> None:
+    """An item stored without Stripe's ids is found by its metadata, and keeps them from then on."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.good(*BILL)
+    [item] = final.tables.late.of_period("acme", _start(final))
+    old = item.model_copy(update={"stripe_item_id": None, "stripe_customer_id": None})
+    final.tables.late.put_record("acme", f"late#{format_instant(item.period_start)}#000001", old)
+    final.simulator.clock.advance(25 * 3600)
+
+    assert "made" == final.good("late-usage", "--json").json["covered"][0]["state"]
+    final.good(*BILL)
+    assert [30] == [one.amount for one in _items(final)]
+    [again] = final.tables.late.of_period("acme", _start(final))
+    assert item.stripe_item_id == again.stripe_item_id
+
+
+def test_an_invoiced_late_item_is_shown_so(final: Desk) -> None:
+    """Once its invoice is final, the item is invoiced."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.good(*BILL)
+    final.simulator.clock.advance(35 * 86_400)
+    assert "invoiced" == final.good("late-usage", "--json").json["covered"][0]["state"]
+
+
+def test_a_period_whose_hours_expire_is_left_out(final: Desk) -> None:
+    """Once a period's first hour is past retention nothing of it is late, and nothing is credited."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    account, later = _account(final), _account(final).periods[0].span.first_hour + OLDEST_WINDOW
+    before = Billing(final.tables, builtin_catalog(), later - timedelta(seconds=1))
+    assert 1 == len(before.late(account))
+    assert [] == Billing(final.tables, builtin_catalog(), later).late(account)

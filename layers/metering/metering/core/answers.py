@@ -135,6 +135,22 @@ class ToldAlert(_Answer):
     at: Instant
 
 
+class AdjustmentMade(_Answer):
+    """What an operator added to a meter's quantity or took from it, in its unit: when, who, why.
+
+    ``first_hour`` to ``last_hour``, both included, is where; ``unapplied`` is what of it found no usage.
+    """
+
+    meter: str
+    quantity: Quantity
+    unapplied: Quantity
+    first_hour: Instant
+    last_hour: Instant
+    reason: str
+    who: str
+    at: Instant
+
+
 class CurrentPeriod(_Answer):
     """Everything the usage page shows; one call."""
 
@@ -152,6 +168,7 @@ class CurrentPeriod(_Answer):
     server_time: Instant
     meters: list[MeterUsage]
     estimated_invoice: EstimatedInvoice
+    adjustments: list[AdjustmentMade]
     alerts: list[ToldAlert]
     instances: list[InstanceState]
     flags: list[Flag]

@@ -53,6 +53,11 @@ def quantity(contributed: Mapping[datetime, Decimal]) -> Decimal:
     return total
 
 
+def kept_digits(value: Decimal) -> Decimal:
+    """Round a quantity of nine decimals down to the digits that can be told to Stripe."""
+    return _quantity(_kept_digits(int(value.scaleb(DECIMALS, EXACT))))
+
+
 def _kept_digits(scaled: int) -> int:
     surplus = max(0, len(str(scaled)) - SIGNIFICANT_DIGITS)
     return scaled - scaled % int("1" + "0" * surplus)

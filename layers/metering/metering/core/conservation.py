@@ -64,7 +64,7 @@ def hour_differences(recomputed: Hour, stored: Hour | None) -> list[Difference]:
 
 
 def contribution_differences(usage: PeriodUsage) -> list[Difference]:
-    """Compare each meter's contributions with what its hours add up to, in whole numbers.
+    """Compare each meter's contributions with what its hours add up to, in whole numbers; before adjustments.
 
     A contribution is rounded down to nine decimals (fewer where it has more than 15 digits), so that they may
     be less than the hours by that much for each hour, and never more.
@@ -73,7 +73,7 @@ def contribution_differences(usage: PeriodUsage) -> list[Difference]:
     found = []
     for name, meter in usage.catalog.meters.items():
         most, least = _bounds(meter, ours, usage.span)
-        total = quantity(usage.contributions[name])
+        total = quantity(usage.unadjusted[name])
         scaled = int(total.scaleb(DECIMALS, EXACT))
         if not least <= scaled <= most:
             most_units = Decimal(most).scaleb(-DECIMALS, EXACT)

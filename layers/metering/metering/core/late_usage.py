@@ -10,40 +10,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import ClassVar, Protocol
 
 from metering.core.accounts import PeriodState
 from metering.core.billable import quantity
 from metering.core.billed import Billed
-from metering.core.contract import Id
-from metering.core.exact import EXACT, SignedExact
-from metering.core.instants import Instant
+from metering.core.charges import Charge
+from metering.core.exact import EXACT
 from metering.core.rating import tiered_amount
+from metering.core.stripe_names import LATE_ITEM
 from metering.core.usage import PeriodUsage
 
 
-class LateItem(BaseModel):
-    """One meter's late usage of a period that is billed, or credited, under a number of its own.
+class LateItem(Charge):
+    """One meter's late usage of a period that is billed, or credited, under a number of its own."""
 
-    ``quantity`` is in the meter's units, ``amount`` in dollars; both are negative for a credit.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    customer_id: Id
-    period_start: Instant
-    number: Annotated[int, Field(ge=1)]
-    meter: str
-    quantity: SignedExact
-    amount: SignedExact
-    days: tuple[date, ...] = ()
-
-    @property
-    def item_id(self) -> str:
-        """What the Stripe invoice item carries in its metadata, by which it is found again."""
-        return f"{self.customer_id}.{self.period_start:%Y%m%dT%H%M%S}.{self.number}"
+    metadata_name: ClassVar[str] = LATE_ITEM
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ OUR_ID = "customer_id"
 """The name in a Stripe object's metadata under which it bears our customer's id."""
 LATE_ITEM = "late_item"
 """The name in an invoice item's metadata under which it bears our late item's id."""
+SETTLE_ITEM = "settle_item"
+"""The name in an invoice item's metadata under which it bears the id of a settlement's line."""
 LARGEST_PAGE = 100
 """Objects a page of a list of Stripe's has at most; it is ten unless asked for."""
 _PREFIX = "zemfyre_"

@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from metering.core.accounts import BillingPeriod
+from metering.core.adjustments import Adjusted, Adjustment, adjusted
 from metering.core.billable import Contributions, all_contributions
 from metering.core.catalog import Catalog, Terms
 from metering.core.forecast import Forecast, forecast
@@ -31,11 +32,14 @@ class PeriodUsage:
         The period's stored hours, in order; hours of other periods are passed over.
     catalog
         The meters and prices.
+    adjustments
+        What operators added to the period's quantities, or took from them.
     """
 
     billing: BillingPeriod
     hours: Sequence[Hour]
     catalog: Catalog
+    adjustments: Sequence[Adjustment] = ()
 
     @property
     def span(self) -> Period:
@@ -48,9 +52,23 @@ class PeriodUsage:
         return self.billing.terms(self.catalog)
 
     @cached_property
-    def contributions(self) -> Contributions:
-        """What each hour adds to each meter's quantity, in the meter's units."""
+    def unadjusted(self) -> Contributions:
+        """What the stored hours alone add to each meter's quantity, in the meter's units."""
         return all_contributions(self.catalog, self.hours, self.span)
+
+    @cached_property
+    def contributions(self) -> Contributions:
+        """What each hour adds to each meter's quantity, after adjustments, in the meter's units."""
+        return self._adjusted.contributions
+
+    @property
+    def unapplied(self) -> Mapping[int, Decimal]:
+        """What of each adjustment found no usage, by its number, in the meter's units."""
+        return self._adjusted.unapplied
+
+    @cached_property
+    def _adjusted(self) -> Adjusted:
+        return adjusted(self.unadjusted, self.adjustments, self.span)
 
     @cached_property
     def quantities(self) -> Mapping[str, Decimal]:
@@ -68,9 +86,9 @@ class PeriodUsage:
         return invoice_total(self.lines)
 
     def forecast(self, now: datetime) -> Forecast:
-        """Project every meter to the period's end."""
+        """Project every meter to the period's end; adjustments say nothing of what is to come."""
         projected = {
-            name: forecast(meter, self.contributions[name], self.hours, self.span, now)
+            name: forecast(meter, self.unadjusted[name], self.hours, self.span, now)
             for name, meter in self.catalog.meters.items()
         }
         return Forecast(projected, self.terms)

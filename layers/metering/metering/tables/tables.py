@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from metering.tables.adjustments import Adjustments
     from metering.tables.alerts import Alerts
+    from metering.tables.audit import Audit
     from metering.tables.closings import Closings
     from metering.tables.customers import Customers
     from metering.tables.hours import Hours
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from metering.tables.markers import Markers
     from metering.tables.period_invoices import PeriodInvoices
     from metering.tables.reports import Reports
+    from metering.tables.settlements import Settlements
 
-TABLES = ("customers", "reports", "markers", "hours", "ledger")
-"""The DynamoDB tables; instances, periods, late items, alerts and the calendar lie in Customers."""
+TABLES = ("customers", "reports", "markers", "hours", "ledger", "audit")
+"""The DynamoDB tables; instances, periods and their records, alerts and the calendar lie in Customers."""
 
 
 class NoTableError(LookupError):
@@ -94,6 +97,20 @@ class Tables:
         return LateItems(self._client, self._name("customers"))
 
     @cached_property
+    def settlements(self) -> Settlements:
+        """What operators settled of periods without an invoice, in Customers."""
+        from metering.tables.settlements import Settlements
+
+        return Settlements(self._client, self._name("customers"))
+
+    @cached_property
+    def adjustments(self) -> Adjustments:
+        """What operators added to periods' quantities or took from them, in Customers."""
+        from metering.tables.adjustments import Adjustments
+
+        return Adjustments(self._client, self._name("customers"))
+
+    @cached_property
     def invoices(self) -> PeriodInvoices:
         """What invoices said of periods, in Customers."""
         from metering.tables.period_invoices import PeriodInvoices
@@ -134,3 +151,10 @@ class Tables:
         from metering.tables.ledger import Ledger
 
         return Ledger(self._client, self._name("ledger"))
+
+    @cached_property
+    def audit(self) -> Audit:
+        """What operators did; nobody's to read but people's."""
+        from metering.tables.audit import Audit
+
+        return Audit(self._client, self._name("audit"))

@@ -1,0 +1,158 @@
+"""Periods that no invoice bills, and what is seen of them before and after an operator settled them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from metering.aws.observability import metrics
+from metering.core.accounts import PeriodState
+from metering.core.billed import InvoiceStatus
+from metering.core.instants import HOUR
+from metering.core.settlements import SettleItem, SettleKind
+from stripe_report.invoices import Invoice, MeteredLine
+from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
+
+METER = "mqtt_traffic"
+END = datetime.fromisoformat("2026-04-10T12:00:00+00:00")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_counts() -> Iterator[None]:
+    metrics.clear_metrics()
+    yield
+    metrics.clear_metrics()
+
+
+def _counted(name: str) -> float:
+    found: Any = metrics.metric_set.get(name, {"Value": []})
+    return float(sum(found["Value"]))
+
+
+def _invoice(status: InvoiceStatus, quantity: int, *, name: str = "in_1", until: datetime = END) -> Invoice:
+    """Return an invoice of the first period, up to an instant of it."""
+    amount = max(Decimal(quantity - 10), Decimal(0)) / 10
+    return Invoice(
+        invoice_id=name,
+        status=status,
+        subscription_id=None,
+        our_customer_id=CUSTOMER,
+        reason="subscription_threshold",
+        period_start=START,
+        finalizes_at=None,
+        url=None,
+        total=amount,
+        lines=(MeteredLine(METER, Decimal(quantity), amount, START, until),),
+    )
+
+
+def _with_invoices(world: World, *invoices: Invoice) -> None:
+    """Let Stripe have these invoices of the period's subscription, and no other."""
+    subscription_id = world.period().subscription_id
+
+    def found(*_: Any, **__: Any) -> list[Invoice]:
+        return [replace(invoice, subscription_id=subscription_id) for invoice in invoices]
+
+    world.gateway.reader.invoices = found  # type: ignore[method-assign]  # the test's own gateway
+
+
+def _settle(world: World, quantity: int) -> None:
+    item = SettleItem(
+        customer_id=CUSTOMER,
+        period_start=START,
+        number=1,
+        meter=METER,
+        quantity=Decimal(quantity),
+        amount=Decimal("2.00"),
+        kind=SettleKind.WRITE_OFF,
+        reason="a courtesy",
+        who="arn:aws:iam::123456789012:user/ada",
+        at=world.now,
+    )
+    assert world.tables.settlements.put(item)
+
+
+def _used(world: World, gigabytes: int = 30) -> World:
+    """Let a customer use traffic in its first hour, and its period be over for four days."""
+    world.at(START + 2 * HOUR).use(START, {"mqtt_bytes_sent": gigabytes * GIB})
+    world.dispatch()
+    world.at(END + 4 * DAY)
+    return world
+
+
+def _look(world: World) -> None:
+    """Look at the period as the calendar asks, until it asks for a day's rest."""
+    for _ in range(10):
+        world.close()
+        if not (looks := world.looks()) or min(looks) >= world.now + 23 * HOUR:
+            return
+        world.at(max(min(looks), world.now + timedelta(seconds=1)))
+
+
+def test_usage_that_no_invoice_has_is_an_alarm_until_it_is_settled(world: World) -> None:
+    """Each daily look counts it; once settled it is silent, and usage that comes later is an alarm again."""
+    _with_invoices(_used(world))
+    _look(world)
+    assert 1 <= _counted("periods_unbilled")
+
+    _settle(world, 30)
+    metrics.clear_metrics()
+    _look(world.later(DAY))
+    assert 0 == _counted("periods_unbilled") == _counted("invoice_after_settlement")
+
+    world.use(START, {"mqtt_bytes_sent": 31 * GIB})
+    _look(world.later(DAY))
+    assert 1 <= _counted("periods_unbilled")
+
+
+def test_a_period_without_usage_needs_no_settling(world: World) -> None:
+    """Where nothing is unbilled, no invoice is no alarm."""
+    _with_invoices(_used(world, 0))
+    _look(world)
+    assert 0 == _counted("periods_unbilled")
+
+
+@pytest.mark.parametrize("status", [InvoiceStatus.DRAFT, InvoiceStatus.OPEN])
+def test_an_invoice_that_appears_after_the_settlement_is_an_alarm(
+    world: World, status: InvoiceStatus
+) -> None:
+    """Draft or final, it bills what was settled already."""
+    _with_invoices(_used(world))
+    _settle(world, 30)
+    _look(world)
+    assert 0 == _counted("invoice_after_settlement")
+
+    _with_invoices(world, _invoice(status, 30))
+    _look(world.later(DAY))
+    assert 1 <= _counted("invoice_after_settlement")
+    assert ("finalised" if status is InvoiceStatus.OPEN else "closing") == world.period().state
+
+
+def test_another_invoice_of_a_settled_void_one_is_an_alarm(world: World) -> None:
+    """A period whose invoice is void is still looked at: what comes in its place is told."""
+    _with_invoices(_used(world), _invoice(InvoiceStatus.VOID, 30))
+    _look(world)
+    assert PeriodState.FINALISED is world.period().state
+    _settle(world, 30)
+
+    again = _invoice(InvoiceStatus.OPEN, 30, name="in_2")
+    _with_invoices(world, _invoice(InvoiceStatus.VOID, 30), again)
+    _look(world.later(2 * DAY))
+    assert 1 == _counted("invoice_after_settlement")
+
+
+def test_what_a_threshold_s_invoice_billed_is_not_unbilled(world: World) -> None:
+    """Where no invoice ends the period, those in its middle count, and the rest is unbilled."""
+    middle = _invoice(InvoiceStatus.PAID, 20, until=START + DAY)
+    _with_invoices(_used(world), middle)
+    _look(world)
+    assert 1 <= _counted("periods_unbilled")
+    assert Decimal(20) == world.billed(world.period()).quantity(METER)
+
+    _settle(world, 10)
+    metrics.clear_metrics()
+    _look(world.later(DAY))
+    assert 0 == _counted("periods_unbilled")
