@@ -16,6 +16,8 @@ from metering.core.metrics import COUNTERS, GAUGES
 
 TOLERANCE_MS = 5_000
 """How far an uptime or a start time may be off: whole seconds, polling and the way through the broker."""
+_DRIFT = 10_000
+"""Two clocks part by at most one in so many (100 ppm): two quartz crystals of 50 ppm each."""
 WIDE32 = 2**32
 WENT_BACK = "went_back"
 SOURCE_IDENTITY = "source_identity"
@@ -61,13 +63,21 @@ def is_later(later: Moment, earlier: Moment) -> bool:
     return later.boot_id != earlier.boot_id or later.boot_ns > earlier.boot_ns
 
 
-def judge(last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed, wall: datetime) -> Continuity:
+def tolerance_ms(span_ms: int) -> int:
+    """How far two clocks may disagree about a span: the readings' own part, and drift."""
+    return TOLERANCE_MS + span_ms // _DRIFT
+
+
+def judge(
+    last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed, wall: datetime, late_ms: int = 0
+) -> Continuity:
     """Decide whether the same source speaks, the same one after a restart, or another.
 
     ``wall`` is the machine's wall clock at the new observation: a source's start time was told by a wall
-    clock, so it is compared with one. The strongest sign that both identities carry decides.
+    clock, so it is compared with one. The strongest sign that both identities carry decides. ``late_ms`` is
+    how late the last uptime may have been read (`lateness_ms`).
     """
-    if _is_same(last, now, elapsed):
+    if _is_same(last, now, elapsed, late_ms):
         return Continuity.SAME
     began_since = _began_since(now, elapsed, wall)
     if elapsed.certain:
@@ -81,20 +91,41 @@ def judge(last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed, wall: dat
     return Continuity.RESTARTED if fell and began_since else Continuity.UNDECIDED
 
 
-def _is_same(last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed) -> bool:
+def _is_same(last: SourceIdentity, now: SourceIdentity, elapsed: Elapsed, late_ms: int) -> bool:
     if last.exact is not None and now.exact is not None:
         return last.exact == now.exact
     if last.started is not None and now.started is not None:
         return last.started == now.started
     if last.uptime_seconds is not None and now.uptime_seconds is not None:
-        grown_ms = (now.uptime_seconds - last.uptime_seconds) * 1000
-        return elapsed.awake_ms - TOLERANCE_MS <= grown_ms <= elapsed.whole_ms + TOLERANCE_MS
+        return is_same_life(last.uptime_seconds, now.uptime_seconds, elapsed, late_ms)
     return False
+
+
+def is_same_life(last_seconds: int, now_seconds: int, elapsed: Elapsed, late_ms: int = 0) -> bool:
+    """Whether two live uptimes can be of one life.
+
+    No uptime grows faster than time, but an agent that was frozen reads one late. A life that is older than
+    the span did not begin within it, however little its uptime has grown; only one that fell is another's.
+    """
+    grown_ms, off_ms = (now_seconds - last_seconds) * 1000, tolerance_ms(elapsed.whole_ms)
+    if grown_ms > elapsed.whole_ms + late_ms + off_ms:
+        return False
+    older = elapsed.certain and grown_ms >= 0 and now_seconds * 1000 > elapsed.whole_ms + off_ms
+    return older or grown_ms >= elapsed.awake_ms - off_ms
+
+
+def lateness_ms(last_seconds: int, now_seconds: int, elapsed: Elapsed, late_ms: int = 0) -> int:
+    """How late the newer of two uptimes of one life may have been read; the next may catch that up.
+
+    ``late_ms`` is the same of the older one. What is within the tolerance is none, or drift would add up.
+    """
+    behind_ms = late_ms + elapsed.awake_ms - (now_seconds - last_seconds) * 1000
+    return behind_ms if behind_ms > tolerance_ms(elapsed.whole_ms) else 0
 
 
 def _began_since(now: SourceIdentity, elapsed: Elapsed, wall: datetime) -> bool:
     age_ms = lifetime_ms(now, wall)
-    return age_ms is not None and age_ms <= elapsed.whole_ms + TOLERANCE_MS
+    return age_ms is not None and age_ms <= elapsed.whole_ms + tolerance_ms(elapsed.whole_ms)
 
 
 def lifetime_ms(identity: SourceIdentity, wall: datetime) -> int | None:

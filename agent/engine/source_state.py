@@ -22,6 +22,7 @@ class SourceState:
     time; ``covered_until_ms`` is how far it counts as covered; ``run`` is the agent's start that made the
     last observation: a later one has a gap to catch up. ``own`` is what that run's watching had caused in
     the source's totals by then, ``former`` what earlier runs had, in the same life of the source.
+    ``late_ms`` is how late its uptime may have been read (`agent.engine.meter.lateness_ms`).
     """
 
     at: Moment
@@ -38,6 +39,7 @@ class SourceState:
     levels: dict[str, HeldLevel] = field(default_factory=dict)
     own: dict[Series, int] = field(default_factory=dict)
     former: dict[Series, int] = field(default_factory=dict)
+    late_ms: int = 0
 
     def to_json(self) -> str:
         """The state as the journal keeps it."""

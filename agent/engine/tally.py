@@ -12,7 +12,16 @@ from agent.engine import levels
 from agent.engine.clock import HOUR_MS, hour_of
 from agent.engine.hour import AGENT, AGENT_DOWN, MeasuredHour, SourceHour
 from agent.engine.levels import HeldLevel
-from agent.engine.meter import Continuity, check_values, count, elapsed_between, is_later, judge, lifetime_ms
+from agent.engine.meter import (
+    Continuity,
+    check_values,
+    count,
+    elapsed_between,
+    is_later,
+    judge,
+    lateness_ms,
+    lifetime_ms,
+)
 from agent.engine.observation import Series, SourceError
 from agent.engine.own import without_own
 from agent.engine.reading import Failure, TimedReading
@@ -135,7 +144,7 @@ class Tally:
             return None
         try:
             check_values(observation)
-            continuity = self._judge(reading, state)
+            continuity, late_ms = self._judge(reading, state)
         except SourceError as error:
             self.fail(Failure(reading.name, error.status, str(error)))
             return Continuity.UNDECIDED
@@ -167,6 +176,7 @@ class Tally:
             levels=self._read_levels(reading, state),
             own=dict(observation.own),
             former=former,
+            late_ms=late_ms,
         )
         return continuity
 
@@ -195,18 +205,26 @@ class Tally:
             for series in state.former.keys() | state.own.keys()
         }
 
-    def _judge(self, reading: TimedReading, state: SourceState | None) -> Continuity:
+    def _judge(self, reading: TimedReading, state: SourceState | None) -> tuple[Continuity, int]:
+        """Whose values these are, and how late their uptime may have been read."""
         now = reading.observation.identity
         if state is None or (now is not None and state.identity is None and not state.values):
-            return Continuity.FIRST
+            return Continuity.FIRST, 0
         if now is None or state.identity is None:
-            return Continuity.SAME
+            return Continuity.SAME, state.late_ms
         span_ms = reading.at_ms - state.told_at_ms
         elapsed = elapsed_between(state.told_at, reading.observation.at, span_ms, known=reading.known)
-        continuity = judge(state.identity, now, elapsed, reading.wall)
+        continuity = judge(state.identity, now, elapsed, reading.wall, state.late_ms)
         if continuity is Continuity.UNDECIDED:
             raise SourceError("time_unknown", "counted as soon as the service has told the time")
-        return continuity
+        last_seconds, now_seconds = state.identity.uptime_seconds, now.uptime_seconds
+        if last_seconds is None or now_seconds is None:
+            return continuity, 0
+        if continuity is Continuity.SAME:
+            return continuity, lateness_ms(last_seconds, now_seconds, elapsed, state.late_ms)
+        # A life that began while this run was frozen may be older than what was read of it, by all that time.
+        frozen = continuity is Continuity.RESTARTED and state.run == self.run
+        return continuity, lateness_ms(0, now_seconds, elapsed) if frozen else 0
 
     def _cover(self, reading: TimedReading, state: SourceState | None, continuity: Continuity) -> int:
         """Note what the observation covers; returns up to where the source is covered now."""

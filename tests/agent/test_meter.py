@@ -63,7 +63,10 @@ def uptime(seconds: int) -> SourceIdentity:
         (uptime(1000), uptime(1060), MINUTE, Continuity.SAME),
         (uptime(1000), uptime(1055), MINUTE, Continuity.SAME),
         (uptime(1000), uptime(1065), MINUTE, Continuity.SAME),
-        (uptime(1000), uptime(1054), MINUTE, Continuity.SOMEONE_ELSE),
+        # Read late by an agent that was frozen: a life older than the span did not begin within it.
+        (uptime(1000), uptime(1054), MINUTE, Continuity.SAME),
+        (uptime(1000), uptime(1000), MINUTE, Continuity.SAME),
+        (uptime(1000), uptime(999), MINUTE, Continuity.SOMEONE_ELSE),
         (uptime(1000), uptime(1066), MINUTE, Continuity.SOMEONE_ELSE),
         (uptime(1000), uptime(65), MINUTE, Continuity.RESTARTED),
         (uptime(1000), uptime(66), MINUTE, Continuity.SOMEONE_ELSE),

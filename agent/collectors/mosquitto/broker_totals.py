@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.collectors.mosquitto.packets import publish_size
-from agent.engine.meter import TOLERANCE_MS
+from agent.engine.meter import elapsed_between, is_same_life, lateness_ms
 from agent.engine.observation import Moment, Observation, Series, SourceIdentity
 
 PREFIX = "$SYS/broker/"
@@ -33,7 +33,6 @@ LONGEST_PACE_SECONDS = 300
 _LOWER_BOUND_BEFORE = (2, 0, 15)
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _SECONDS = re.compile(r"(\d+)(?: seconds)?")
-_NS_PER_MS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,11 @@ class _Total:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """A live uptime and when it arrived."""
+    """A live uptime, when it arrived, and how late that may have been (an agent can be frozen)."""
 
     seconds: int
     at: Moment
+    late_ms: int = 0
 
 
 METRICS: Mapping[str, str] = {
@@ -181,12 +181,19 @@ class BrokerTotals:
             self._pace = min(uptime - self._uptime, LONGEST_PACE_SECONDS)
         self._uptime = uptime
         if not retained:
-            self._lives(_Life(uptime, at))
+            self._lives(uptime, at)
 
-    def _lives(self, now: _Life) -> None:
-        if self._now is None and self._last is not None and not _same_life(self._last, now):
-            self._earlier = OwnTraffic()
-        self._now = now
+    def _lives(self, uptime: int, at: Moment) -> None:
+        last, late_ms = self._now or self._last, 0
+        if last is not None:
+            # The engine's own rule for uptimes, so that both see a restart at the same observation. Within
+            # one connection it is one broker's life.
+            elapsed = elapsed_between(last.at, at, 0, known=True)
+            if self._now is not None or is_same_life(last.seconds, uptime, elapsed, last.late_ms):
+                late_ms = lateness_ms(last.seconds, uptime, elapsed, last.late_ms)
+            else:
+                self._earlier = OwnTraffic()
+        self._now = _Life(uptime, at, late_ms)
 
     def _misses_messages(self) -> bool:
         # A broker that hides its version may be an old one.
@@ -208,14 +215,6 @@ def _part(name: str, own: OwnTraffic) -> int:
             return own.messages_sent
         case _:
             return 0
-
-
-def _same_life(last: _Life, now: _Life) -> bool:
-    # The engine's own rule for uptimes, so that both see a restart at the same observation.
-    grown_ms = (now.seconds - last.seconds) * 1000
-    awake_ms = (now.at.awake_ns - last.at.awake_ns) // _NS_PER_MS
-    elapsed_ms = (now.at.boot_ns - last.at.boot_ns) // _NS_PER_MS
-    return awake_ms - TOLERANCE_MS <= grown_ms <= elapsed_ms + TOLERANCE_MS
 
 
 def _whole(topic: str, payload: bytes, form: re.Pattern[str] = re.compile(r"(\d+)")) -> int:
