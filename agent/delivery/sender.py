@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from agent.delivery.answers import (
@@ -76,6 +76,7 @@ class Sender:
         self._hour_ms: int | None = None
         self._failures = 0
         self._refusals = 0
+        self._doubts = 0
         self._paused_until_ns = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
@@ -123,6 +124,8 @@ class Sender:
         try:
             if not self.sending.introduced:
                 self._introduce()
+            if self._doubts:
+                self._introduce()
             self._journal.build(self._reporter)
             while self.sending.introduced and self._clock.moment().boot_ns < deadline_ns:
                 report = self._journal.next_report(self._clock.moment())
@@ -151,10 +154,12 @@ class Sender:
         ):
             whose = f"{said.get('customer_id')}/{said.get('instance_id')}"
             self._refuse(f"the key belongs to {whose:.90}; check CUSTOMER_ID, INSTANCE_ID and INSTANCE_KEY")
+        elif not self._journal.synchronize(server_time, asked, answered):
+            self._doubt(server_time)
         else:
-            self._journal.synchronize(server_time, asked, answered)
             self._adopt_interval(said.get("report_every_seconds"))
             self._succeed()
+            self._doubts = 0
             self.sending.introduced = True
             _LOG.info("the billing service knows us; it is %s there", format_instant(server_time))
 
@@ -180,8 +185,10 @@ class Sender:
         reply = self._wire.ask("POST", "/api/usage/report", report.body)
         answered = self._clock.moment()
         answer = read_answer(reply.status, reply.headers, reply.body, self._clock.wall())
-        if answer.server_time is not None:
-            self._journal.synchronize(answer.server_time, asked, answered)
+        if answer.server_time is not None and not self._journal.synchronize(
+            answer.server_time, asked, answered
+        ):
+            self._doubt(answer.server_time)
         self._adopt_interval(answer.report_every_seconds)
         disposition = answer.disposition
         if disposition is Disposition.HOLDS_OTHER:
@@ -234,6 +241,16 @@ class Sender:
     def _succeed(self) -> None:
         self._failures = self._refusals = 0
         self.sending.trouble = ""
+
+    def _doubt(self, server_time: datetime) -> None:
+        """Ask again: the answer's time is far from ours. At once the first time, for it may well be right."""
+        self.sending.introduced = False
+        self._doubts += 1
+        said = f"the service says it is {format_instant(server_time)}, which is far from our time"
+        if self._doubts > 1:
+            self._fail(f"{said}; its answers disagree")
+        else:
+            _LOG.warning("%s; asking again", said)
 
     def _refuse(self, problem: str) -> None:
         self._refusals += 1

@@ -26,6 +26,8 @@ from agent.journal.rows import Frozen
 
 SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""
+LONGEST_JUMP_MS = 300_000
+"""How far one answer alone may move the time; beyond it a second one has to agree."""
 DISK_FULL = "disk_full"
 CLOCK_SKEW = "clock_skew"
 FORKED = "journal_forked"
@@ -64,6 +66,7 @@ class Journal:
         self._longest_tick_ms = longest_tick_seconds * 1000
         self._wall_is_truth = wall_is_truth
         self._alarms: set[str] = set()
+        self._doubted: Timeline | None = None
         with file.transaction() as db:
             self._facts = begin_run(rows.read_facts(db), now, to_ms(wall))
             sources = rows.read_sources(db)
@@ -171,8 +174,11 @@ class Journal:
         self._file.restore_ballast()
         self._tally, self._facts = tally, facts
 
-    def synchronize(self, server_time: datetime, asked: Moment, answered: Moment) -> None:
+    def synchronize(self, server_time: datetime, asked: Moment, answered: Moment) -> bool:
         """Take over the service's time from an answer of its own; provisional hours find their places.
+
+        Returns False for an answer that would move the time by more than five minutes, and changes nothing,
+        until a second one agrees with it: one wrong clock in a fleet of servers must not move an hour.
 
         Raises
         ------
@@ -182,10 +188,17 @@ class Journal:
         with self._lock:
             before = self._facts.timeline
             after = before.synchronized(server_time, asked, answered)
+            offset_ms = after.at(answered) - before.at(answered)
+            doubted, self._doubted = self._doubted, None
+            agreed = doubted is not None and abs(after.at(answered) - doubted.at(answered)) <= LONGEST_JUMP_MS
+            if abs(offset_ms) > LONGEST_JUMP_MS and not agreed:
+                self._doubted = after
+                return False
             if before.known:
                 self._facts.timeline = after
             else:
-                self._place_hours(after, after.at(answered) - before.at(answered))
+                self._place_hours(after, offset_ms)
+            return True
 
     def _place_hours(self, timeline: Timeline, offset_ms: int) -> None:
         tally, since_ms = self._tally.copy(), self._facts.provisional_since_ms or 0

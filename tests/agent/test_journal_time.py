@@ -230,6 +230,54 @@ def test_a_clock_years_ahead_does_not_make_up_hours_beyond_the_reports_retention
     assert 400 * 24 + 2 == instance.journal.snapshot()[2].hours
 
 
+def test_one_answer_that_is_six_hours_wrong_moves_nothing(start: Start) -> None:
+    """A jump of more than five minutes needs a second answer: levels and counters stay in their hour."""
+    machine = Machine(NOON + timedelta(minutes=10))
+    source = old_source(machine)
+    instance = start(machine)
+    instance.learn_the_time()
+    instance.look(source.observe({"active_devices": 4}))
+    for wrong in (timedelta(hours=6), timedelta(0), timedelta(hours=-6)):
+        now = machine.moment()
+        taken = instance.journal.synchronize(machine.true + wrong, now, now)
+        assert (wrong == timedelta(0)) == taken
+        source.grow(5)
+        machine.wait(15)
+        instance.look(source.observe({"active_devices": 4}))
+
+    (report,) = instance.drain()
+    assert (NOON, 15) == (report.window_start, report.counters["http_requests"])
+    assert 4 * 45 == report.gauges["active_devices"].integral
+
+
+def test_a_jump_that_a_second_answer_agrees_with_is_made(start: Start) -> None:
+    """Six hours that two answers tell are six hours; two wrong answers that differ are none."""
+    machine = Machine(NOON + timedelta(minutes=10))
+    instance = start(machine)
+    instance.learn_the_time()
+    instance.look()
+    for hours, taken in ((6, False), (-6, False), (6, False), (6, True)):
+        machine.wait(15)
+        now = machine.moment()
+        assert taken == instance.journal.synchronize(machine.true + hours * HOUR, now, now)
+    instance.look()
+
+    assert NOON + 6 * HOUR == instance.drain()[-1].window_start
+
+
+def test_the_first_answer_of_a_boot_is_doubted_too(start: Start) -> None:
+    """Provisional hours are not moved by six hours on one server's word."""
+    machine = Machine(NOON + timedelta(minutes=10))
+    instance = start(machine)
+    instance.look()
+    now = machine.moment()
+
+    assert not instance.journal.synchronize(machine.true + 6 * HOUR, now, now)
+    assert instance.journal.provisional
+    assert instance.journal.synchronize(machine.true, now, now)
+    assert NOON == instance.drain()[0].window_start
+
+
 @given(st.integers(-400 * 24 * HOUR_MS, 400 * 24 * HOUR_MS), st.integers(1, 60))
 def test_moved_hours_stay_in_order_and_never_reach_into_the_future(offset_ms: int, count: int) -> None:
     """Moved hours follow one another without a gap up to the open one, and no amount is lost."""

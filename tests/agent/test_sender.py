@@ -45,6 +45,47 @@ def test_the_first_call_is_whoami_and_tells_the_time(rig: Rig, service: Service)
     assert not rig.instance.journal.provisional
 
 
+def test_a_time_far_from_ours_is_asked_for_a_second_time_before_anything_is_sent(
+    rig: Rig, service: Service
+) -> None:
+    """The first server is six hours wrong, the next is right: no hour moves, nothing waits."""
+    service.canned_whoami = service.answer(200, whoami(server_time="2026-11-22T18:10:15Z"))
+    rig.sender.step()
+    assert (False, []) == (rig.sender.sending.introduced, service.requests)
+    service.canned_whoami = None
+    rig.talk()
+    assert (2, 7, "") == (service.whoamis, service.billed(), rig.sender.sending.trouble)
+    assert [NOON] == service.hours(final=False)
+
+
+def test_servers_that_never_agree_about_the_time_are_not_hammered(rig: Rig, service: Service) -> None:
+    """Each wrong answer after the first waits its turn, and the page says why."""
+    for hours in (18, 17, 16):
+        service.canned_whoami = service.answer(200, whoami(server_time=f"2026-11-22T{hours}:00:00Z"))
+        rig.sender.step()
+    assert 2 == service.whoamis
+    assert "its answers disagree" in rig.sender.sending.trouble
+
+
+def test_an_answer_to_a_report_that_is_six_hours_wrong_is_checked_by_another(
+    rig: Rig, service: Service
+) -> None:
+    """The report is delivered, the time stays, and the next call asks for it again."""
+    rig.talk()
+    before = rig.instance.journal.now_ms(rig.machine.moment())
+    rig.count(3, EVERY)
+    said = {"status": "accepted", "revision": 2, "digest": "d", "server_time": "2026-11-22T18:30:00Z"}
+    service.canned = [service.answer(202, said)]
+    rig.talk()
+    assert before + EVERY * 1000 == rig.instance.journal.now_ms(rig.machine.moment())
+    assert (2, None) == (service.whoamis, rig.instance.frozen())
+
+
+def whoami(**more: str) -> dict[str, object]:
+    """What the service says of our key."""
+    return {"customer_id": "cust_1", "instance_id": "default", **more}
+
+
 def test_202_delivers_the_revision(rig: Rig, service: Service) -> None:
     """A 202 delivers its revision: 7 are billed, and nothing waits."""
     rig.talk()
