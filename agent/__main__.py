@@ -1,6 +1,6 @@
-"""``python -m agent run|check|status``: the agent's command line.
+"""``python -m agent run|check|status|requeue``: the agent's command line.
 
-argparse, because typer and rich would take a third of the agent's memory for three commands without options.
+argparse, because typer and rich would take a third of the agent's memory for four commands without options.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 
-from agent.console import check, status
+from agent.console import check, requeue, status
 from agent.engine.clock import MachineClock
 from agent.journal.file import JournalError
 from agent.run import run
@@ -25,13 +25,20 @@ def main() -> int:
     commands.add_parser("run", help="measure, keep and send, until a signal says stop")
     commands.add_parser("check", help="try every source and the billing service once, and print a table")
     commands.add_parser("status", help="print the open hour, what waits, and each source's last success")
+    commands.add_parser("requeue", help="send what the service refused again, as the next revision")
     command = parser.parse_args().command
     try:
         settings = load(os.environ)
         _log(settings.log_level)
         if command == "run":
             return run(settings, MachineClock())
-        lines, well = check(settings, MachineClock()) if command == "check" else status(settings)
+        match command:
+            case "check":
+                lines, well = check(settings, MachineClock())
+            case "requeue":
+                lines, well = requeue(settings)
+            case _:
+                lines, well = status(settings)
     except SettingsError as error:
         print("The settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
         return WRONG_SETTINGS

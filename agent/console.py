@@ -1,4 +1,4 @@
-"""What ``agent check`` and ``agent status`` print.
+"""What ``agent check``, ``agent status`` and ``agent requeue`` print.
 
 Source: docs/agent-design.md#configuration.
 """
@@ -12,7 +12,7 @@ from agent.engine.observation import Collector, SourceError
 from agent.engine.own import without_own
 from agent.engine.reading import Failure, SourceReading
 from agent.journal import rows
-from agent.journal.file import open_read_only
+from agent.journal.file import open_beside, open_read_only
 from agent.poller import poll
 from agent.settings import Settings
 from agent.sources import enabled_collectors
@@ -139,6 +139,19 @@ def status(settings: Settings) -> tuple[list[str], bool]:
         flags = f" [{', '.join(sorted(entry.flags))}]" if entry and entry.flags else ""
         table.append((name, state + flags, _time(sources[name].at_ms) if name in sources else "never"))
     return lines + _lines(table), True
+
+
+def requeue(settings: Settings) -> tuple[list[str], bool]:
+    """Let every quarantined hour be reported again, also while the agent runs; the lines to print and True.
+
+    Raises
+    ------
+    JournalError
+        When there is no journal that can be written.
+    """
+    with open_beside(settings.journal_path) as db:
+        count = rows.requeue(db)
+    return [f"{count} quarantined hours will be reported again, each as its next revision"], True
 
 
 def _amounts(hour: MeasuredHour) -> list[tuple[str, str, str]]:

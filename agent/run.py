@@ -69,6 +69,10 @@ def _unlicensed(settings: Settings, stopping: threading.Event) -> int:
     return 0
 
 
+def _reporter(settings: Settings) -> Reporter:
+    return Reporter(settings.customer_id, settings.instance_id, VERSION)
+
+
 def _open_journal(settings: Settings, clock: Clock, enabled: set[str]) -> Journal:
     file = JournalFile(settings.journal_path, settings.journal_max_megabytes * 1024 * 1024)
     try:
@@ -76,6 +80,7 @@ def _open_journal(settings: Settings, clock: Clock, enabled: set[str]) -> Journa
             file,
             clock.moment(),
             clock.wall(),
+            _reporter(settings),
             longest_tick_seconds=_MISSED_TICKS * settings.poll_seconds + 10,
             enabled=enabled,
             wall_is_truth=settings.billing_api_url is None,
@@ -125,8 +130,7 @@ class Agent:
             wire = Wire.to_service(settings)
         except (ssl.SSLError, OSError) as error:
             raise SettingsError([f"BILLING_CA_FILE: {settings.billing_ca_file}: {error}"]) from error
-        reporter = Reporter(settings.customer_id, settings.instance_id, VERSION)
-        return Sender(self.journal, wire, self._clock, reporter, settings.report_every_seconds)
+        return Sender(self.journal, wire, self._clock, _reporter(settings), settings.report_every_seconds)
 
     def start(self) -> None:
         """Start every thread; the first tick is the loop's."""

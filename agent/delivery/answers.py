@@ -1,8 +1,8 @@
 """What an answer of the billing service means for the report that was sent: the contract's table.
 
 Pure. Answers are read leniently (a newer service may say more), but only the contract's JSON counts as
-an answer of our own: a captive portal's friendly 200 delivers nothing. Source:
-docs/contract.md#answers-to-a-report.
+an answer of our own: a captive portal's friendly 200 delivers nothing, and a proxy's 413 refuses nothing for
+good. Source: docs/contract.md#answers-to-a-report.
 """
 
 import json
@@ -45,8 +45,7 @@ _OWN = {
 }
 _FIRST_ERROR = 400
 _NO_ENTRY = frozenset({401, 403})
-_TOO_LARGE = 413
-_UNPROCESSABLE = 422
+_FOR_GOOD = frozenset({413, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +85,17 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, wall: date
 def _disposition(status: int, said: dict[str, Any]) -> tuple[Disposition, str]:
     code, text = _error(said)
     problem = f"{status} {text}".strip()
-    disposition = _OWN.get((status, str(said.get("status") or code)))
+    ours = server_time_of(said) is not None and (status < _FIRST_ERROR or code is not None)
+    disposition = _OWN.get((status, str(said.get("status") or code))) if ours else None
     if disposition is not None:
         return disposition, "" if status < _FIRST_ERROR else problem
-    if status == _TOO_LARGE or (status == _UNPROCESSABLE and code is not None):
+    if ours and status in _FOR_GOOD:
         return Disposition.QUARANTINE, problem
     return (Disposition.REFUSED if status in _NO_ENTRY else Disposition.FAILED), problem
 
 
 def _error(said: dict[str, Any]) -> tuple[str | None, str]:
+    """The code of an error of our own, or None, and a line for people."""
     error = said.get("error")
     if not isinstance(error, dict):
         message = said.get("message")
@@ -107,7 +108,8 @@ def _error(said: dict[str, Any]) -> tuple[str | None, str]:
         if isinstance(row, dict)
     ]
     text = "; ".join([f"{code}: {error.get('message')}", *fields])
-    return code if isinstance(code, str) else None, text[:500]
+    ours = all(isinstance(error.get(field), str) for field in ("code", "message", "request_id"))
+    return code if ours else None, text[:500]
 
 
 def server_time_of(said: dict[str, Any]) -> datetime | None:

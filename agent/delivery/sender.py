@@ -126,7 +126,7 @@ class Sender:
                 self._introduce()
             if self._doubts:
                 self._introduce()
-            self._journal.build(self._reporter)
+            self._journal.build()
             while self.sending.introduced and self._clock.moment().boot_ns < deadline_ns:
                 report = self._journal.next_report(self._clock.moment())
                 if report is None:
@@ -172,7 +172,7 @@ class Sender:
         hour_ms = self._journal.hour_ms
         finals = hour_ms != self._hour_ms and now_ms >= hour_ms + offset_ms % _FINALS_WITHIN_MS
         if slot != self._slot or finals:
-            self._journal.build(self._reporter)
+            self._journal.build()
             self._slot, self._hour_ms = slot, hour_ms
 
     def _offset_ms(self, every_ms: int) -> int:

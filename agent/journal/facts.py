@@ -16,7 +16,8 @@ class Facts:
     """Who the journal is, and how it tells the time.
 
     ``carried`` is the open hour as this run of the agent found it (JSON), ``run_from_ms`` when the run began;
-    ``provisional_since_ms`` is set while hours run by the wall clock alone.
+    ``provisional_since_ms`` is set while hours run by the wall clock alone. ``agent_version`` is that of the
+    last run, empty in a journal of an agent that did not note it.
     """
 
     state_id: str
@@ -27,6 +28,7 @@ class Facts:
     carried: str = ""
     provisional_since_ms: int | None = None
     delivered_ms: int | None = None
+    agent_version: str = ""
 
 
 def new_state_id() -> str:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
-SCHEMA = 1
+SCHEMA = 2
 APPLICATION_ID = 0x5A424A31
 """Marks the file as a journal of this agent ("ZBJ1"), so that no other database is taken for one."""
 BALLAST_BYTES = 2 * 1024 * 1024
@@ -21,6 +21,7 @@ BALLAST_BYTES = 2 * 1024 * 1024
 _FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 _TAKEN = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 """Somebody else holds the database for longer than SQLite waits (5 s): a backup, a curious shell."""
+_OTHER_SCHEMA = "JOURNAL_PATH: {} has schema {}, not {}; {}"
 _PAGE_BYTES = 4096
 _WAL_PAGES = 200
 _TABLES = """
@@ -52,6 +53,12 @@ CREATE TABLE reports (
     quarantined INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (state_id, start_ms)
 ) STRICT, WITHOUT ROWID;
+"""
+_SINCE_2 = """
+CREATE TABLE owners (
+    state_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, instance_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+ALTER TABLE hours ADD COLUMN kept TEXT NOT NULL DEFAULT '';
 """
 
 
@@ -142,6 +149,26 @@ class JournalFile:
 
 
 @contextmanager
+def open_beside(path: Path) -> Iterator[sqlite3.Connection]:
+    """The journal for one change, committed at the end of the block, also while an agent uses it.
+
+    Raises
+    ------
+    JournalError
+        When there is none, it is no journal of this version, or the change cannot be written.
+    """
+    with open_read_only(path):
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"JOURNAL_PATH: {path} cannot be written: {error}") from error
+
+
+@contextmanager
 def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """The journal for looking at, also while an agent writes it.
 
@@ -153,7 +180,9 @@ def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise JournalError(f"no journal at {path}; has the agent run here? see JOURNAL_PATH")
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        _check(db, path)
+        schema = _schema(db, path)
+        if schema < SCHEMA:
+            raise JournalError(_OTHER_SCHEMA.format(path, schema, SCHEMA, "let this agent run once"))
         yield db
 
 
@@ -176,8 +205,7 @@ def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if tables:
-            _check(db, path)
+        schema = _schema(db, path) if tables else 0
         db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
         (mode,) = db.execute("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal":
@@ -186,9 +214,9 @@ def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
         db.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={_WAL_PAGES * _PAGE_BYTES}")
         db.execute(f"PRAGMA max_page_count={max_bytes // _PAGE_BYTES}")
-        if not tables:
-            script = f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id={APPLICATION_ID};"
-            db.executescript(f"{script} PRAGMA user_version={SCHEMA}; COMMIT;")
+        if schema < SCHEMA:
+            made = "" if schema else f"{_TABLES} PRAGMA application_id={APPLICATION_ID};"
+            db.executescript(f"BEGIN IMMEDIATE; {made} {_SINCE_2} PRAGMA user_version={SCHEMA}; COMMIT;")
     except sqlite3.DatabaseError as error:
         db.close()
         raise JournalError(f"JOURNAL_PATH: {path} cannot be used: {error}; move it away") from error
@@ -198,7 +226,7 @@ def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
     return db
 
 
-def _check(db: sqlite3.Connection, path: Path) -> None:
+def _schema(db: sqlite3.Connection, path: Path) -> int:
     try:
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (schema,) = db.execute("PRAGMA user_version").fetchone()
@@ -206,7 +234,6 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise JournalError(f"JOURNAL_PATH: {path} cannot be read: {error}; move it away") from error
     if application != APPLICATION_ID:
         raise JournalError(f"JOURNAL_PATH: {path} is no journal of this agent; name another file")
-    if schema != SCHEMA:
-        raise JournalError(
-            f"JOURNAL_PATH: {path} has schema {schema}, not {SCHEMA}; run the agent that wrote it"
-        )
+    if schema > SCHEMA:
+        raise JournalError(_OTHER_SCHEMA.format(path, schema, SCHEMA, "run the agent that wrote it"))
+    return int(schema)

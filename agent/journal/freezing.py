@@ -15,8 +15,8 @@ from agent.journal.rows import Frozen, Unbuilt
 from metering.core.contract import field_errors
 
 
-def freeze(db: sqlite3.Connection, unbuilt: Unbuilt, reporter: Reporter) -> None:
-    """Freeze the next revision of an hour; one that no report can carry is put aside, with the reason."""
+def freeze(db: sqlite3.Connection, unbuilt: Unbuilt, reporter: Reporter, again_ms: int) -> None:
+    """Freeze the next revision of an hour; one that no report can carry is put aside until then."""
     hour, revision = unbuilt.hour, unbuilt.revision + 1
     frozen = Frozen(unbuilt.state_id, hour.start_ms, revision, unbuilt.sealed, body=b"")
     gap_ms = hour.pending_catch_up_from_ms()
@@ -27,7 +27,7 @@ def freeze(db: sqlite3.Connection, unbuilt: Unbuilt, reporter: Reporter) -> None
         # An hour that no report can carry must not keep the others from being built; it is kept and shown.
         problem = "; ".join(f"{row.field}: {row.message}" for row in field_errors(error))
         rows.write_frozen(db, frozen, "", held_from_ms, hour.pending_catch_up())
-        rows.quarantine(db, frozen, f"cannot be reported: {problem}"[:500])
+        rows.quarantine(db, frozen, f"cannot be reported: {problem}"[:500], again_ms)
         return
     frozen = replace(frozen, body=report.canonical_json())
     rows.write_frozen(db, frozen, report.digest(), held_from_ms, hour.pending_catch_up())

@@ -28,6 +28,8 @@ SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""
 LONGEST_JUMP_MS = 300_000
 """How far one answer alone may move the time; beyond it a second one has to agree."""
+QUARANTINE_MS = 24 * HOUR_MS
+"""How long a refused report is left alone before its hour gets another revision."""
 DISK_FULL = "disk_full"
 CLOCK_SKEW = "clock_skew"
 FORKED = "journal_forked"
@@ -42,6 +44,8 @@ class Journal:
         The open database; the journal closes it.
     now, wall
         The moment of opening and what the wall clock shows then.
+    reporter
+        Who reports, in what version. A new version tries again what the service refused.
     longest_tick_seconds
         The distance of two ticks beyond which the agent counts as having been away.
     enabled
@@ -56,12 +60,14 @@ class Journal:
         file: JournalFile,
         now: Moment,
         wall: datetime,
+        reporter: Reporter,
         longest_tick_seconds: int,
         *,
         enabled: Collection[str] | None = None,
         wall_is_truth: bool = False,
     ) -> None:
         self._file = file
+        self._reporter = reporter
         self._lock = threading.RLock()
         self._longest_tick_ms = longest_tick_seconds * 1000
         self._wall_is_truth = wall_is_truth
@@ -76,6 +82,9 @@ class Journal:
             start_ms = self._facts.now_ms
             hour = found[-1] if found else MeasuredHour(hour_of(start_ms))
             self._facts.carried = hour.to_json()
+            if self._facts.agent_version != reporter.agent_version:
+                rows.requeue(db)
+                self._facts.agent_version = reporter.agent_version
             self._tally = Tally(self._facts.run, start_ms, hour, sources)
             rows.write_tally(db, self.state_id, self._tally, provisional=self.provisional)
             rows.write_facts(db, self._facts)
@@ -233,20 +242,24 @@ class Journal:
             rows.write_facts(db, facts)
         self._tally, self._facts = tally, facts
 
-    def build(self, reporter: Reporter) -> int:
+    def build(self) -> int:
         """Freeze the next revision of the open hour and the final one of each that ended; returns how many.
 
         Each takes its hour's next revision in the transaction that freezes its bytes, and replaces the older
-        revision of that hour. Nothing is built while hours are provisional.
+        revision of that hour; so does one that was refused a day ago. Nothing is built while hours are
+        provisional.
         """
         with self._lock:
             if self.provisional:
                 return 0
+            now_ms = self._tally.now_ms
             with self._file.transaction() as db:
+                rows.requeue(db, now_ms)
                 due = rows.unbuilt_hours(db)
             for state_id, start_ms in due:
                 with self._file.transaction() as db:
-                    freeze(db, rows.read_unbuilt(db, state_id, start_ms), reporter)
+                    unbuilt = rows.read_unbuilt(db, state_id, start_ms)
+                    freeze(db, unbuilt, self._reporter, now_ms + QUARANTINE_MS)
             return len(due)
 
     def next_report(self, now: Moment) -> Frozen | None:
@@ -273,9 +286,9 @@ class Journal:
             rows.postpone(db, report, problem, retry_ms)
 
     def quarantined(self, report: Frozen, problem: str) -> None:
-        """Note that the service will never take this report: it is kept and shown, and blocks nothing."""
+        """Note that the service refuses this report: it is kept, shown, and blocks nothing for a day."""
         with self._lock, self._file.transaction() as db:
-            rows.quarantine(db, report, problem)
+            rows.quarantine(db, report, problem, self._tally.now_ms + QUARANTINE_MS)
 
     def built(self, report: Frozen, revision: int, digest: str) -> bool:
         """Whether this journal built the revision that the service says it holds, with that content."""

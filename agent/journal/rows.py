@@ -200,16 +200,33 @@ def postpone(db: sqlite3.Connection, report: Frozen, problem: str, retry_ms: int
     )
 
 
-def quarantine(db: sqlite3.Connection, report: Frozen, problem: str) -> None:
-    """Put a refused report aside; its hour is done with when it was the final one."""
+def quarantine(db: sqlite3.Connection, report: Frozen, problem: str, again_ms: int) -> None:
+    """Put a refused report aside until then; its hour holds up no other when it was the final one."""
     key = (report.state_id, report.start_ms)
     db.execute(
-        "UPDATE reports SET quarantined=1, attempts=attempts+1, problem=? "
+        "UPDATE reports SET quarantined=1, attempts=attempts+1, problem=?, retry_ms=? "
         "WHERE state_id=? AND start_ms=? AND revision=?",
-        (problem, *key, report.revision),
+        (problem, again_ms, *key, report.revision),
     )
     if report.final:
         db.execute("UPDATE hours SET quarantined=1 WHERE state_id=? AND start_ms=? AND provisional=0", key)
+
+
+def requeue(db: sqlite3.Connection, now_ms: int | None = None) -> int:
+    """Let hours whose final report is quarantined get another revision; returns how many.
+
+    Those that are due again by ``now_ms``, or every one. The refused bytes go; the hour has all they said.
+    """
+    due = db.execute(
+        "SELECT state_id, start_ms FROM hours JOIN reports USING (state_id, start_ms) "
+        "WHERE provisional=0 AND hours.quarantined=1 AND retry_ms<=coalesce(?, retry_ms)",
+        (now_ms,),
+    ).fetchall()
+    db.executemany("DELETE FROM reports WHERE state_id=? AND start_ms=?", due)
+    db.executemany(
+        "UPDATE hours SET quarantined=0, final_built=0 WHERE state_id=? AND start_ms=? AND provisional=0", due
+    )
+    return len(due)
 
 
 def newest_revision(db: sqlite3.Connection, report: Frozen) -> tuple[int, str]:
@@ -223,7 +240,11 @@ def newest_revision(db: sqlite3.Connection, report: Frozen) -> tuple[int, str]:
 
 def delete_unanswered(db: sqlite3.Connection, state_id: str) -> None:
     """Drop a name's hours and reports without an answer; the caller writes them again under another."""
-    db.execute("DELETE FROM reports WHERE quarantined=0 AND state_id=?", (state_id,))
+    db.execute(
+        "DELETE FROM reports WHERE state_id=? AND NOT EXISTS (SELECT 1 FROM hours WHERE quarantined=1"
+        " AND hours.state_id=reports.state_id AND hours.start_ms=reports.start_ms)",
+        (state_id,),
+    )
     db.execute("DELETE FROM hours WHERE provisional=0 AND quarantined=0 AND state_id=?", (state_id,))
 
 

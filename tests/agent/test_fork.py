@@ -11,7 +11,7 @@ from agent.engine.hour import MeasuredHour, SourceHour
 from agent.journal.fork import parted
 from tests.agent.rig import EVERY, Rig
 from tests.agent.service import Service
-from tests.agent.world import NOON, REPORTER, Counters, Machine
+from tests.agent.world import NOON, Counters, Machine
 
 HOUR = timedelta(hours=1)
 type Make = Callable[[Path, Machine], Rig]
@@ -192,7 +192,7 @@ def test_a_second_fork_keeps_apart_what_the_first_had_parted(
     # Two forks in a row: the second one meets the part that goes by a name of its own, still unsent.
     rig.sender._introduce()
     for _ in range(2):
-        rig.instance.journal.build(REPORTER)
+        rig.instance.journal.build()
         frozen = rig.instance.frozen()
         assert frozen is not None
         rig.instance.journal.fork(frozen)

@@ -12,7 +12,7 @@ from agent.engine.observation import Observation, Series, SourceIdentity
 from agent.engine.reading import Failure
 from agent.journal.file import JournalFile
 from metering.core.contract import Report
-from tests.agent.world import MEGABYTE, NOON, REPORTER, REQUESTS, Counters, Instance, Machine, latest, total
+from tests.agent.world import MEGABYTE, NOON, REQUESTS, Counters, Instance, Machine, latest, total
 
 HOUR = timedelta(hours=1)
 
@@ -79,7 +79,7 @@ def test_an_observation_that_went_through_is_not_counted_again_by_the_next_run(
 def test_building_takes_the_next_revision_and_freezes_the_bytes(instance: Instance, source: Counters) -> None:
     """A frozen revision keeps its bytes over a restart and new amounts, until the next one is built."""
     instance.look(source.observe())
-    instance.journal.build(REPORTER)
+    instance.journal.build()
     first = instance.frozen()
     instance.restart()
     again = instance.frozen()
@@ -88,7 +88,7 @@ def test_building_takes_the_next_revision_and_freezes_the_bytes(instance: Instan
     instance.machine.wait(15)
     instance.look(source.observe())
     assert first == instance.frozen()
-    instance.journal.build(REPORTER)
+    instance.journal.build()
     newest = instance.frozen()
     assert first is not None
     assert newest is not None
@@ -175,7 +175,7 @@ def test_what_a_source_counted_while_the_machine_was_suspended_is_catch_up_too(
     instance.machine.wait(15)
     source.grow(1)
     instance.look(source.observe())
-    instance.journal.build(REPORTER)
+    instance.journal.build()
     oldest = instance.frozen()
     assert oldest is not None
     assert NOON == from_ms(oldest.start_ms)
@@ -212,7 +212,7 @@ def test_a_report_with_catch_up_waits_for_every_hour_from_the_gaps_first_on(
     instance.machine.wait(2 * 3600)
     instance.restart()
     instance.look(source.observe())
-    instance.journal.build(REPORTER)
+    instance.journal.build()
     order = []
     for _ in range(2):
         frozen = instance.frozen()

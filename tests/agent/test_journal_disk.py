@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,7 +21,7 @@ from agent.poller import Poller
 from agent.poller import poll as look_at
 from agent.run import Agent
 from agent.settings import Settings
-from tests.agent.world import MEGABYTE, REPORTER, REQUESTS, Counters, Instance, Machine
+from tests.agent.world import MEGABYTE, REQUESTS, Counters, Instance, Machine
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_the_database_does_not_grow_beyond_its_bound_and_delivering_makes_room(p
 def _one(instance: Instance) -> Frozen | None:
     # Building may find no room; what is frozen already can be delivered all the same.
     with suppress(JournalFullError):
-        instance.journal.build(REPORTER)
+        instance.journal.build()
     return instance.frozen()
 
 
@@ -198,13 +199,25 @@ def test_a_killed_agent_leaves_no_lock_behind(path: Path) -> None:
     JournalFile(path, MEGABYTE).close()
 
 
+def test_a_journal_of_an_older_agent_is_shown_once_this_one_has_run(path: Path) -> None:
+    """What looks at the journal never changes it; opening it for a run brings it up to date."""
+    script = Path(__file__).with_name("recorded") / "schema_1.sql"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(script.read_text(encoding="utf-8"))
+    with pytest.raises(JournalError, match="let this agent run once"), open_read_only(path):
+        pass
+    JournalFile(path, MEGABYTE).close()
+    with open_read_only(path) as db:
+        assert [] == db.execute("SELECT * FROM owners").fetchall()
+
+
 def test_a_journal_of_another_version_is_refused(path: Path) -> None:
     """A journal of another schema is refused, with both numbers: 99, not 1."""
     JournalFile(path, MEGABYTE).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version=99")
     db.close()
-    with pytest.raises(JournalError, match="has schema 99, not 1"):
+    with pytest.raises(JournalError, match="has schema 99, not 2"):
         JournalFile(path, MEGABYTE)
 
 

@@ -1,11 +1,12 @@
 """A journal that an agent before this one wrote is read and goes on.
 
-`recorded/` holds the rows of two journals, and the reports that the agent which wrote them (0.1.0, before it
-was divided into rooms) sent after the steps of `go_on`. One knew the time, had parted from a twin and had
-reports waiting; the other ran by the wall clock.
+`recorded/` holds the tables and the rows of two journals, and the reports that the agent which wrote them
+(0.1.0, before it was divided into rooms) sent after the steps of `go_on`. One knew the time, had parted from a
+twin and had reports waiting; the other ran by the wall clock.
 """
 
 import json
+import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +16,7 @@ import pytest
 
 from agent.engine.observation import Observation, Series, SourceIdentity
 from agent.engine.reading import SourceReading
-from agent.journal.file import JournalFile
-from tests.agent.world import MEGABYTE, REQUESTS, Counters, Instance, Machine
+from tests.agent.world import REQUESTS, Counters, Instance, Machine
 
 RECORDED = Path(__file__).with_name("recorded")
 SENT, RECEIVED = Series("mqtt_bytes_sent"), Series("mqtt_bytes_received")
@@ -75,8 +75,8 @@ def test_a_journal_of_an_older_agent_goes_on_as_it_would_have(tmp_path: Path, na
     """The reports after an update are those that the older agent would have sent, to the last figure."""
     path = tmp_path / "journal"
     recorded = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
-    with closing(JournalFile(path, 64 * MEGABYTE)) as file, file.transaction() as db:
-        for row in (RECORDED / f"{name}.sql").read_text(encoding="utf-8").splitlines():
-            db.execute(row)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((RECORDED / "schema_1.sql").read_text(encoding="utf-8"))
+        db.executescript((RECORDED / f"{name}.sql").read_text(encoding="utf-8"))
 
     assert recorded["reports"] == go_on(path, recorded["then"])

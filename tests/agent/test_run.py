@@ -78,9 +78,9 @@ def test_two_sources_for_one_metric_are_an_error_at_the_start(tmp_path: Path, so
 
 
 def test_faulty_settings_are_all_named_and_the_status_is_2(tmp_path: Path) -> None:
-    """`run`, `check` and `status` end with 2 on faulty settings and name each of them, without traceback."""
+    """Every command ends with 2 on faulty settings and names each of them, without traceback."""
     agent = Agent(tmp_path, None, POLL_SECONDS="0", INSTANCE_ID="a b", MQTT_PORT="x")
-    for command in ("run", "check", "status"):
+    for command in ("run", "check", "status", "requeue"):
         ended = agent.run(command)
         assert 2 == ended.returncode
         for name in ("POLL_SECONDS", "INSTANCE_ID", "MQTT_PORT", "MQTT_HOST"):
@@ -209,8 +209,9 @@ def test_check_says_why_something_cannot_be_read(tmp_path: Path, source: Source)
     assert "no answer" in ended.stdout
 
 
-def test_status_needs_no_running_agent_but_a_journal(tmp_path: Path) -> None:
-    """`status` runs without an agent, and ends with 1 where there is no journal."""
-    ended = Agent(tmp_path, None).run("status")
+@pytest.mark.parametrize("command", ["status", "requeue"])
+def test_status_needs_no_running_agent_but_a_journal(tmp_path: Path, command: str) -> None:
+    """`status` and `requeue` run without an agent, and end with 1 where there is no journal."""
+    ended = Agent(tmp_path, None).run(command)
     assert 1 == ended.returncode
     assert "no journal" in ended.stderr

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from agent.console import requeue
 from agent.delivery.answers import Disposition, back_off, read_answer, refusal_pause
+from agent.settings import load
 from metering.core.contract import Report
 from testing.waiting import wait_for
 from tests.agent.rig import EVERY, Rig
@@ -179,6 +182,75 @@ def test_a_quarantined_revision_does_not_keep_the_next_one_from_delivery(rig: Ri
     rig.count(2, EVERY)
     rig.talk()
     assert 9 == service.billed()
+
+
+FOREIGN = [
+    (413, {}, b"<html>Request Entity Too Large</html>"),
+    (413, {}, b'{"message": "Request Too Long"}'),
+    (422, {}, b'{"detail": [{"loc": ["body"], "msg": "no"}]}'),
+    (422, {}, b'{"error": {"code": "invalid_report", "message": "no"}}'),
+    (422, {}, b'{"error": "blocked by policy", "server_time": "2026-11-22T12:10:00Z"}'),
+    (409, {}, b'{"error": {"code": "conflict", "message": "no"}, "revision": 9, "digest": "x"}'),
+    (202, {}, b'{"status": "accepted"}'),
+]
+
+
+@pytest.mark.parametrize("answer", FOREIGN, ids=str)
+def test_only_an_answer_of_our_own_decides(
+    rig: Rig, service: Service, answer: tuple[int, dict[str, str], bytes]
+) -> None:
+    """A proxy's 413 or 422 puts nothing aside, its 409 forks nothing, its 202 delivers nothing."""
+    before = rig.instance.journal.state_id
+    service.canned = [answer]
+    rig.talk()
+    waiting = rig.instance.journal.snapshot()[2]
+    assert (1, 0) == (waiting.reports, waiting.quarantined)
+    rig.settle(60)
+    assert (before, 7) == (rig.instance.journal.state_id, service.billed())
+
+
+def refused_for_a_while(rig: Rig, service: Service) -> None:
+    """A bad deploy: every report of noon's hour, the final one too, gets a 422 of our own."""
+    service.canned = [service.error(422, "invalid_report")] * 2
+    rig.talk()
+    rig.count(0, 3600)
+    rig.settle()
+    assert (1, []) == (rig.instance.journal.snapshot()[2].quarantined, service.canned)
+    assert NOON not in service.hours(final=False)
+
+
+def test_a_quarantined_hour_is_tried_again_daily_as_the_next_revision(rig: Rig, service: Service) -> None:
+    """One bad deploy's 422 puts a report aside for a day, not for ever."""
+    refused_for_a_while(rig, service)
+    revisions = [Report.model_validate_json(body).revision for body in service.requests[:2]]
+    rig.settle(22 * 3600)
+    assert NOON not in service.hours()
+    rig.settle(3 * 3600)
+    report = service.stored[NOON, rig.instance.journal.state_id]
+    assert ([1, 2], 3, True) == (revisions, report.revision, report.final)
+    assert (7, 0) == (service.billed(), rig.instance.journal.snapshot()[2].quarantined)
+
+
+def test_an_upgraded_agent_tries_quarantined_hours_again(rig: Rig, service: Service) -> None:
+    """What the service did not understand of an older version it may of a newer one."""
+    refused_for_a_while(rig, service)
+    rig.restart()
+    rig.settle(EVERY)
+    assert NOON not in service.hours()
+    rig.instance.reporter = replace(REPORTER, agent_version="1.0.1")
+    rig.restart()
+    rig.settle(EVERY)
+    report = service.stored[NOON, rig.instance.journal.state_id]
+    assert (3, "1.0.1", 7) == (report.revision, report.agent_version, service.billed())
+
+
+def test_requeue_sends_quarantined_hours_again_beside_a_running_agent(rig: Rig, service: Service) -> None:
+    """The command changes the journal that the agent has open; the next build takes the hour up."""
+    refused_for_a_while(rig, service)
+    lines, well = requeue(load({"CUSTOMER_ID": "cust_1", "JOURNAL_PATH": str(rig.instance.path)}))
+    assert (["1 quarantined hours will be reported again, each as its next revision"], True) == (lines, well)
+    rig.settle(EVERY)
+    assert (3, 7) == (service.stored[NOON, rig.instance.journal.state_id].revision, service.billed())
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -99,6 +99,7 @@ class Instance:
     valid_for: int = 45
     longest_tick: int = 60
     enabled: frozenset[str] | None = None
+    reporter: Reporter = REPORTER
 
     def __post_init__(self) -> None:
         self.journal = self._open()
@@ -108,6 +109,7 @@ class Instance:
             JournalFile(self.path, self.max_bytes),
             self.machine.moment(),
             self.machine.wall(),
+            self.reporter,
             longest_tick_seconds=self.longest_tick,
             enabled=self.enabled,
             wall_is_truth=self.wall_is_truth,
@@ -150,7 +152,7 @@ class Instance:
 
     def drain(self) -> list[Report]:
         """Build what is due and deliver everything; the reports in the order of their delivery."""
-        self.journal.build(REPORTER)
+        self.journal.build()
         reports = []
         while (frozen := self.frozen()) is not None:
             reports.append(Report.model_validate_json(frozen.body))
