@@ -7,7 +7,7 @@ flag says so. Source: docs/agent-design.md#counting-rules and docs/agent-design.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -21,6 +21,7 @@ _DRIFT = 10_000
 WIDE32 = 2**32
 WENT_BACK = "went_back"
 SOURCE_IDENTITY = "source_identity"
+OTHER_SOURCE = "other_source"
 _VALUE_LIMIT = 2**63
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TOKEN = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -144,6 +145,20 @@ class Counted:
     amounts: Mapping[str, int]
     values: Mapping[Series, int]
     flags: frozenset[str]
+
+
+def count_displaced(
+    continuity: Continuity, last: Mapping[Series, int], observation: Observation, displaced: frozenset[str]
+) -> Counted:
+    """`count` for a source some of whose metrics another one has filled since: baselines for these."""
+    theirs = {series: value for series, value in observation.counters.items() if series.metric in displaced}
+    rest = {series: value for series, value in observation.counters.items() if series not in theirs}
+    before = {series: value for series, value in last.items() if series.metric not in displaced}
+    counted = count(continuity, before, replace(observation, counters=rest))
+    nothing = dict.fromkeys((series.metric for series in theirs), 0)
+    return Counted(
+        {**counted.amounts, **nothing}, {**counted.values, **theirs}, counted.flags | {OTHER_SOURCE}
+    )
 
 
 def count(continuity: Continuity, last: Mapping[Series, int], observation: Observation) -> Counted:

@@ -16,6 +16,7 @@ from agent.engine.meter import (
     Continuity,
     check_values,
     count,
+    count_displaced,
     elapsed_between,
     is_later,
     judge,
@@ -151,7 +152,11 @@ class Tally:
         former = self._former(state, continuity)
         known = self.others.get(reading.name, {}) if continuity is Continuity.SAME else {}
         others = without_own(observation, former, known)
-        counted = count(continuity, state.values if state else {}, replace(observation, counters=others))
+        seen, displaced = replace(observation, counters=others), state.displaced if state else frozenset()
+        if state and displaced:
+            counted = count_displaced(continuity, state.values, seen, displaced)
+        else:
+            counted = count(continuity, state.values if state else {}, seen)
         self.others[reading.name] = {**known, **others}
         entry = self.hour.source(reading.name)
         entry.status, entry.detail = "ok", None
@@ -177,6 +182,7 @@ class Tally:
             own=dict(observation.own),
             former=former,
             late_ms=late_ms,
+            seen=self.run,
         )
         return continuity
 
@@ -230,7 +236,7 @@ class Tally:
         """Note what the observation covers; returns up to where the source is covered now."""
         name, at_ms = reading.name, reading.at_ms
         identity = reading.observation.identity
-        if state is None or continuity in {Continuity.FIRST, Continuity.SOMEONE_ELSE}:
+        if state is None or state.displaced or continuity in {Continuity.FIRST, Continuity.SOMEONE_ELSE}:
             return max(at_ms, state.covered_until_ms if state else at_ms)
         until_ms = state.covered_until_ms
         if continuity is Continuity.RESTARTED and identity is not None:

@@ -50,7 +50,8 @@ class Journal:
         The distance of two ticks beyond which the agent counts as having been away.
     enabled
         The names of the sources that are read in this run; None for every one the journal knows. What is
-        remembered of others stays, and is caught up when they are enabled again.
+        remembered of others stays, and is caught up when they are enabled again, but for what another source
+        filled meanwhile.
     wall_is_truth
         True without a billing service to ask: the wall clock is all the time there is.
     """
@@ -75,7 +76,8 @@ class Journal:
         self._doubted: Timeline | None = None
         with file.transaction() as db:
             self._facts = begin_run(rows.read_facts(db), now, to_ms(wall))
-            sources = rows.read_sources(db)
+            known = rows.read_sources(db)
+            sources = {name: state.displaced_by(known.values()) for name, state in known.items()}
             if enabled is not None:
                 sources = {name: state for name, state in sources.items() if name in enabled}
             found = rows.read_hours(db, provisional=self.provisional, sealed=False)

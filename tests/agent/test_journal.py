@@ -12,7 +12,7 @@ from agent.engine.observation import Observation, Series, SourceIdentity
 from agent.engine.reading import Failure
 from agent.journal.file import JournalFile
 from metering.core.contract import Report
-from tests.agent.world import MEGABYTE, NOON, REQUESTS, Counters, Instance, Machine, latest, total
+from tests.agent.world import BYTES, MEGABYTE, NOON, REQUESTS, Counters, Instance, Machine, latest, total
 
 HOUR = timedelta(hours=1)
 
@@ -368,6 +368,78 @@ def test_a_source_that_is_switched_off_says_nothing_and_is_caught_up_when_it_is_
     instance.restart()
     instance.look(source.observe())
     assert 9 == instance.drain()[-1].counters["http_requests"]
+
+
+def only(instance: Instance, name: str) -> None:
+    """A run in which this source alone is enabled."""
+    instance.enabled = frozenset({name})
+    instance.restart()
+    instance.look()
+
+
+def test_what_another_source_filled_meanwhile_is_not_caught_up(instance: Instance, source: Counters) -> None:
+    """A scraper takes a source's place for a while and gives it back: 2,800 in all, not 5,200."""
+    instance.look(source.observe({"mqtt_connections": 4}))
+    for name, amount in (("http", 400), ("scraper", 0), ("scraper", 2400), ("http", 0), ("http", 7)):
+        if name not in (instance.enabled or {"http"}):
+            only(instance, name)
+        source.grow(amount)
+        instance.machine.wait(15)
+        instance.look(source.observe({"mqtt_connections": 4}), name=name)
+    (report,) = instance.drain()
+    assert 2807 == report.counters["http_requests"]
+    assert ("other_source",) == report.sources["http"].flags
+    # The level is held by one at a time.
+    assert 4 * 75 >= report.gauges["mqtt_connections"].integral
+
+
+def test_a_source_that_only_waited_displaces_nobody(instance: Instance, source: Counters) -> None:
+    """A scraper that was enabled and never reached anything has counted nothing: all is caught up."""
+    instance.look(source.observe(), name="scraper")
+    instance.machine.wait(15)
+    only(instance, "http")
+    instance.look(source.observe())
+    only(instance, "scraper")
+    own = {"scraper": {REQUESTS: 3}}
+    instance.journal.tick(instance.machine.moment(), instance.machine.wall(), left=own)
+    source.grow(9)
+    instance.machine.wait(15)
+    only(instance, "http")
+    instance.look(source.observe())
+    assert 9 == instance.drain()[-1].counters["http_requests"]
+
+
+def test_only_the_metrics_that_had_another_owner_begin_anew(instance: Instance, source: Counters) -> None:
+    """A source of two figures, one of which another source filled meanwhile: the other is caught up."""
+    source.grow(1, BYTES)
+    instance.look(source.observe())
+    only(instance, "scraper")
+    other = Counters(instance.machine, NOON - timedelta(days=2), totals={BYTES: 50})
+    instance.look(other.observe(), name="scraper")
+    source.grow(30)
+    source.grow(5000, BYTES)
+    other.grow(5000, BYTES)
+    instance.machine.wait(15)
+    instance.look(other.observe(), name="scraper")
+    only(instance, "http")
+    instance.look(source.observe())
+    counters = instance.drain()[-1].counters
+    assert (30, 5000) == (counters["http_requests"], counters["http_bytes_sent"])
+
+
+def test_a_displaced_source_that_restarted_begins_anew_too(instance: Instance, source: Counters) -> None:
+    """What it has counted since its restart, the other one has counted as well."""
+    instance.look(source.observe())
+    only(instance, "scraper")
+    instance.look(source.observe(), name="scraper")
+    instance.machine.wait(15)
+    source.restart()
+    instance.machine.wait(15)
+    source.grow(70)
+    instance.look(source.observe(), name="scraper")
+    only(instance, "http")
+    instance.look(source.observe())
+    assert 70 == instance.drain()[-1].counters["http_requests"]
 
 
 def test_an_hour_that_no_report_can_carry_is_put_aside_and_blocks_no_other(

@@ -1,8 +1,8 @@
 """A journal that an agent before this one wrote is read and goes on.
 
 `recorded/` holds the tables and the rows of two journals, and the reports that the agent which wrote them
-(0.1.0, before it was divided into rooms) sent after the steps of `go_on`. One knew the time, had parted from a
-twin and had reports waiting; the other ran by the wall clock.
+(0.1.0, before it was divided into rooms) sent after the steps of `go_on`. One knew the time, had parted from
+a twin and had reports waiting; the other ran by the wall clock.
 """
 
 import json
