@@ -23,6 +23,7 @@ from agent.journal.fork import parted
 from agent.journal.freezing import freeze
 from agent.journal.placing import in_sequence, moved
 from agent.journal.rows import Frozen
+from agent.journal.trimming import TRIMMED
 
 SKEW = timedelta(seconds=60)
 """How far the wall clock may be off the service's before the report says so."""
@@ -258,10 +259,12 @@ class Journal:
             with self._file.transaction() as db:
                 rows.requeue(db, now_ms)
                 due = rows.unbuilt_hours(db)
+            self._alarms.discard(TRIMMED)
             for state_id, start_ms in due:
                 with self._file.transaction() as db:
                     unbuilt = rows.read_unbuilt(db, state_id, start_ms)
-                    freeze(db, unbuilt, self._reporter, now_ms + QUARANTINE_MS)
+                    if freeze(db, unbuilt, self._reporter, now_ms + QUARANTINE_MS):
+                        self._alarms.add(TRIMMED)
             return len(due)
 
     def next_report(self, now: Moment) -> Frozen | None:

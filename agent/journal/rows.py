@@ -32,12 +32,16 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class Unbuilt:
-    """An hour of which another revision can be built, with the number of the last one (0 for none)."""
+    """An hour of which another revision can be built, with the number of the last one (0 for none).
+
+    ``kept`` are the figures outside the registry that it reports, once some had to go; None for all.
+    """
 
     state_id: str
     hour: MeasuredHour
     sealed: bool
     revision: int
+    kept: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +140,20 @@ def unbuilt_hours(db: sqlite3.Connection) -> list[tuple[str, int]]:
 
 def read_unbuilt(db: sqlite3.Connection, state_id: str, start_ms: int) -> Unbuilt:
     """One of `unbuilt_hours`, with its amounts."""
-    content, sealed, revision = db.execute(
-        "SELECT content, sealed, revision FROM hours WHERE state_id=? AND start_ms=? AND provisional=0",
+    content, sealed, revision, kept = db.execute(
+        "SELECT content, sealed, revision, kept FROM hours WHERE state_id=? AND start_ms=? AND provisional=0",
         (state_id, start_ms),
     ).fetchone()
-    return Unbuilt(state_id, MeasuredHour.from_json(content), bool(sealed), revision)
+    figures = tuple(json.loads(kept)) if kept else None
+    return Unbuilt(state_id, MeasuredHour.from_json(content), bool(sealed), revision, figures)
+
+
+def keep_figures(db: sqlite3.Connection, report: Frozen, kept: Iterable[str]) -> None:
+    """Note which figures outside the registry every later revision of the report's hour carries."""
+    db.execute(
+        "UPDATE hours SET kept=? WHERE state_id=? AND start_ms=? AND provisional=0",
+        (json.dumps(list(kept)), report.state_id, report.start_ms),
+    )
 
 
 def write_frozen(
