@@ -205,12 +205,32 @@ def _one_source(one: SourceHour, other: SourceHour) -> SourceHour:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose usage it is: the customer who pays, and which of the customer's instances."""
+
+    customer_id: str
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"{self.customer_id}/{self.instance_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Reporter:
     """Who reports: the fields that every report of this agent shares."""
 
     customer_id: str
     instance_id: str
     agent_version: str
+
+    @property
+    def owner(self) -> Owner:
+        """For whom it reports."""
+        return Owner(self.customer_id, self.instance_id)
+
+    def on_behalf_of(self, owner: Owner) -> "Reporter":
+        """The same agent, reporting what it counted for another."""
+        return Reporter(owner.customer_id, owner.instance_id, self.agent_version)
 
 
 def report_of(hour: MeasuredHour, reporter: Reporter, state_id: str, revision: int, *, final: bool) -> Report:

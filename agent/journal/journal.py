@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agent.engine.clock import HOUR_MS, Timeline, hour_of, to_ms
-from agent.engine.hour import AGENT, MeasuredHour, Reporter
+from agent.engine.hour import AGENT, MeasuredHour, Owner, Reporter
 from agent.engine.meter import Continuity
 from agent.engine.observation import Moment, Series
 from agent.engine.reading import Failure, SourceReading, TimedReading
 from agent.engine.tally import MAX_HOURS_BACK, Tally
-from agent.journal import rows
+from agent.journal import owners, rows
 from agent.journal.facts import Facts, begin_run, new_state_id
 from agent.journal.file import JournalFile
 from agent.journal.fork import parted
@@ -34,6 +34,7 @@ QUARANTINE_MS = 24 * HOUR_MS
 DISK_FULL = "disk_full"
 CLOCK_SKEW = "clock_skew"
 FORKED = "journal_forked"
+RENAMED = "journal_renamed"
 
 
 class Journal:
@@ -46,7 +47,8 @@ class Journal:
     now, wall
         The moment of opening and what the wall clock shows then.
     reporter
-        Who reports, in what version. A new version tries again what the service refused.
+        Who reports, in what version. For another owner than before the journal goes on under a new name; a
+        new version tries again what the service refused.
     longest_tick_seconds
         The distance of two ticks beyond which the agent counts as having been away.
     enabled
@@ -77,14 +79,21 @@ class Journal:
         self._doubted: Timeline | None = None
         with file.transaction() as db:
             self._facts = begin_run(rows.read_facts(db), now, to_ms(wall))
+            former = owners.adopt(db, self.state_id, reporter.owner)
+            renamed = former != reporter.owner
+            if renamed:
+                self._facts = owners.hand_over(db, self._facts, former, reporter.owner)
+                self._alarms.add(RENAMED)
             known = rows.read_sources(db)
             sources = {name: state.displaced_by(known.values()) for name, state in known.items()}
             if enabled is not None:
                 sources = {name: state for name, state in sources.items() if name in enabled}
-            found = rows.read_hours(db, provisional=self.provisional, sealed=False)
+            found = rows.read_hours(db, provisional=self.provisional, sealed=False, state_id=self.state_id)
             start_ms = self._facts.now_ms
             hour = found[-1] if found else MeasuredHour(hour_of(start_ms))
             self._facts.carried = hour.to_json()
+            if renamed:
+                hour.flag(RENAMED)
             if self._facts.agent_version != reporter.agent_version:
                 rows.requeue(db)
                 self._facts.agent_version = reporter.agent_version
@@ -216,8 +225,8 @@ class Journal:
         tally, since_ms = self._tally.copy(), self._facts.provisional_since_ms or 0
         tally.shift(offset_ms, since_ms)
         with self._file.transaction() as db:
-            known = rows.read_hours(db, provisional=False, sealed=False)
-            guessed = rows.read_hours(db, provisional=True)
+            known = rows.read_hours(db, provisional=False, sealed=False, state_id=self.state_id)
+            guessed = rows.read_hours(db, provisional=True, state_id=self.state_id)
             earliest_ms = max((hour.start_ms for hour in known), default=0)
             tally.now_ms = max(tally.now_ms, earliest_ms)
             open_ms = hour_of(tally.now_ms)
@@ -232,6 +241,9 @@ class Journal:
             carried = [*known, place(MeasuredHour.from_json(self._facts.carried))]
             carried = [hour for hour in carried if hour.start_ms == hour_of(run_from_ms)]
             *tally.closed, tally.hour = sequence
+            owners.place_former(
+                db, self.state_id, lambda hour, from_ms: moved(hour, offset_ms, since_ms, from_ms, open_ms)
+            )
             facts = replace(
                 self._facts,
                 timeline=timeline,
@@ -263,14 +275,20 @@ class Journal:
             for state_id, start_ms in due:
                 with self._file.transaction() as db:
                     unbuilt = rows.read_unbuilt(db, state_id, start_ms)
-                    if freeze(db, unbuilt, self._reporter, now_ms + QUARANTINE_MS):
+                    reporter = self._reporter.on_behalf_of(unbuilt.owner)
+                    if freeze(db, unbuilt, reporter, now_ms + QUARANTINE_MS):
                         self._alarms.add(TRIMMED)
             return len(due)
 
-    def next_report(self, now: Moment) -> Frozen | None:
-        """The frozen report to send next, or None when nothing is due."""
+    @property
+    def owner(self) -> Owner:
+        """Whose usage is counted now."""
+        return self._reporter.owner
+
+    def next_report(self, now: Moment, owner: Owner | None = None) -> Frozen | None:
+        """The frozen report to send next, or None when nothing is due; of the present owner unless given."""
         with self._lock, self._file.transaction() as db:
-            return rows.next_frozen(db, self._facts.timeline.at(now))
+            return rows.next_frozen(db, self._facts.timeline.at(now), owner or self.owner)
 
     def delivered(self, report: Frozen, now: Moment) -> None:
         """Note that the service holds this revision; a final one ends the hour's stay in the journal."""
@@ -311,7 +329,9 @@ class Journal:
         with self._lock:
             if report.state_id != self.state_id:
                 with self._file.transaction() as db:
-                    rows.rename_hour(db, report, new_state_id())
+                    other = new_state_id()
+                    rows.write_owner(db, other, rows.read_owner(db, report.state_id))
+                    rows.rename_hour(db, report, other)
                 return
             state_id = new_state_id()
             tally = self._tally.copy()
@@ -324,8 +344,11 @@ class Journal:
                     [*hours, tally.hour], MeasuredHour.from_json(self._facts.carried), facts.run_from_ms
                 )
                 rows.delete_unanswered(db, self.state_id)
+                rows.write_owner(db, state_id, self.owner)
                 if parts.found is not None:
-                    rows.write_hour(db, new_state_id(), parts.found, provisional=False, sealed=True)
+                    found = new_state_id()
+                    rows.write_owner(db, found, self.owner)
+                    rows.write_hour(db, found, parts.found, provisional=False, sealed=True)
                 *tally.closed, tally.hour = parts.own
                 tally.hour.flag(FORKED)
                 seen = {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.engine.clock import Timeline
-from agent.engine.hour import MeasuredHour
+from agent.engine.hour import MeasuredHour, Owner
 from agent.engine.observation import Moment
 from agent.engine.source_state import SourceState
 from agent.engine.tally import Tally
@@ -41,6 +41,7 @@ class Unbuilt:
     hour: MeasuredHour
     sealed: bool
     revision: int
+    owner: Owner
     kept: tuple[str, ...] | None = None
 
 
@@ -49,7 +50,8 @@ class Backlog:
     """How much has no answer yet: frozen reports, those that the service refused for good, unbuilt hours.
 
     ``oldest_ms`` is the start of the oldest hour without an answer; ``problems`` are the texts of failed
-    attempts, the oldest hour's first, at most five.
+    attempts, the oldest hour's first, at most five; ``former`` are the hours of each owner whose name the
+    journal no longer bears.
     """
 
     reports: int
@@ -57,6 +59,7 @@ class Backlog:
     hours: int
     oldest_ms: int | None
     problems: tuple[tuple[int, str], ...]
+    former: tuple[tuple[Owner, int], ...] = ()
 
 
 def read_facts(db: sqlite3.Connection) -> Facts | None:
@@ -96,6 +99,21 @@ def keep_sources(db: sqlite3.Connection, names: Iterable[str]) -> None:
     """Drop the last values of all other sources: their next observations are baselines."""
     wanted = json.dumps(list(names))
     db.execute("DELETE FROM sources WHERE name NOT IN (SELECT value FROM json_each(?))", (wanted,))
+
+
+def read_owner(db: sqlite3.Connection, state_id: str) -> Owner:
+    """Whose usage is reported under a name of the journal's; every name has an owner."""
+    return Owner(
+        *db.execute("SELECT customer_id, instance_id FROM owners WHERE state_id=?", (state_id,)).fetchone()
+    )
+
+
+def write_owner(db: sqlite3.Connection, state_id: str, owner: Owner) -> None:
+    """Note whose usage is reported under a name that had no owner yet."""
+    db.execute(
+        "INSERT INTO owners (state_id, customer_id, instance_id) VALUES (?, ?, ?)",
+        (state_id, owner.customer_id, owner.instance_id),
+    )
 
 
 def write_hour(
@@ -145,7 +163,8 @@ def read_unbuilt(db: sqlite3.Connection, state_id: str, start_ms: int) -> Unbuil
         (state_id, start_ms),
     ).fetchone()
     figures = tuple(json.loads(kept)) if kept else None
-    return Unbuilt(state_id, MeasuredHour.from_json(content), bool(sealed), revision, figures)
+    owner = read_owner(db, state_id)
+    return Unbuilt(state_id, MeasuredHour.from_json(content), bool(sealed), revision, owner, figures)
 
 
 def keep_figures(db: sqlite3.Connection, report: Frozen, kept: Iterable[str]) -> None:
@@ -281,7 +300,20 @@ def read_backlog(db: sqlite3.Connection) -> Backlog:
     problems = db.execute(
         "SELECT start_ms, problem FROM reports WHERE problem<>'' ORDER BY start_ms LIMIT 5"
     ).fetchall()
-    return Backlog(reports, refused, hours, oldest_ms, tuple(problems))
+    former = db.execute(
+        "SELECT customer_id, instance_id, count(*) FROM hours JOIN owners USING (state_id) "
+        "WHERE (customer_id, instance_id) NOT IN (SELECT customer_id, instance_id FROM owners"
+        " JOIN meta ON state_id=json_extract(value, '$.state_id') WHERE key='present') "
+        "GROUP BY customer_id, instance_id"
+    ).fetchall()
+    return Backlog(
+        reports,
+        refused,
+        hours,
+        oldest_ms,
+        tuple(problems),
+        tuple((Owner(customer_id, instance_id), count) for customer_id, instance_id, count in former),
+    )
 
 
 def delete_provisional(db: sqlite3.Connection) -> None:
@@ -289,18 +321,22 @@ def delete_provisional(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM hours WHERE provisional=1")
 
 
-def next_frozen(db: sqlite3.Connection, now_ms: int) -> Frozen | None:
-    """The report to send next: new ones by age, then those that failed, by when they are due again.
+def next_frozen(db: sqlite3.Connection, now_ms: int, owner: Owner) -> Frozen | None:
+    """The owner's report to send next: new ones by age, then those that failed, by when they are due again.
 
-    A report that carries amounts of the agent's absence waits until every hour from the gap's first on has
-    its answer.
+    A report that carries amounts of the agent's absence waits until every hour of the owner's from the gap's
+    first on has its answer.
     """
+    whose = (owner.customer_id, owner.instance_id)
     row = db.execute(
         "SELECT state_id, start_ms, revision, final, body, attempts, problem FROM reports AS report "
-        "WHERE quarantined=0 AND retry_ms<=? AND (held_from_ms IS NULL OR NOT EXISTS ("
-        " SELECT 1 FROM hours WHERE provisional=0 AND quarantined=0"
+        "WHERE quarantined=0 AND retry_ms<=? "
+        "AND state_id IN (SELECT state_id FROM owners WHERE customer_id=? AND instance_id=?) "
+        "AND (held_from_ms IS NULL OR NOT EXISTS ("
+        " SELECT 1 FROM hours JOIN owners USING (state_id) WHERE provisional=0 AND quarantined=0"
+        " AND customer_id=? AND instance_id=?"
         " AND hours.start_ms>=report.held_from_ms AND hours.start_ms<report.start_ms)) "
         "ORDER BY retry_ms, start_ms LIMIT 1",
-        (now_ms,),
+        (now_ms, *whose, *whose),
     ).fetchone()
     return None if row is None else Frozen(row[0], row[1], row[2], bool(row[3]), *row[4:])
