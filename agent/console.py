@@ -128,6 +128,10 @@ def status(settings: Settings) -> tuple[list[str], bool]:
         f"waiting: {backlog.reports} reports, {backlog.hours} hours from {_time(backlog.oldest_ms)} on",
         f"quarantined: {backlog.quarantined}, last delivery: {_time(facts.delivered_ms)}",
         *[f"  {_time(at_ms)}: {problem}" for at_ms, problem in backlog.problems],
+        *[
+            f"of {owner}, its former name: {count} hours; they need FORMER_INSTANCE_KEY, or are lost"
+            for owner, count in backlog.former
+        ],
         "",
         *_lines([("metric", "this hour", ""), *_amounts(hour)]),
         "",

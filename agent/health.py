@@ -15,7 +15,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from agent.delivery.sender import Sending
+from agent.delivery.line import Sending
 from agent.engine.clock import from_ms
 from agent.engine.hour import AGENT
 from agent.journal.journal import Journal
@@ -23,6 +23,8 @@ from metering.core.instants import format_instant
 
 _SHORTEST_PATIENCE_SECONDS = 120
 _PREFIX = "zemfyre_agent"
+FORMER_NAME = "former_name"
+"""Hours of a name that the journal no longer bears are waiting for its key."""
 
 
 class HealthPage:
@@ -89,6 +91,9 @@ class HealthPage:
         remarks = {flag for entry in tally.hour.sources.values() for flag in entry.flags} | alarms
         if backlog.quarantined:
             remarks.add("quarantined")
+        if backlog.former:
+            remarks.add(FORMER_NAME)
+        former = self._sending.former if self._sending else None
         trouble = self._sending.trouble if self._sending else "no BILLING_API_URL: nothing is sent"
         return 200 if counting else 503, {
             "status": "ok" if counting else "not counting",
@@ -102,6 +107,8 @@ class HealthPage:
             },
             "alarms": sorted(remarks),
             "sending": trouble or "ok",
+            "former_names": {str(owner): hours for owner, hours in backlog.former},
+            "sending_former": "no FORMER_INSTANCE_KEY" if former is None else former.trouble or "ok",
             "reports_waiting": backlog.reports,
             "reports_quarantined": backlog.quarantined,
             "problems": [f"{format_instant(from_ms(at))}: {text}" for at, text in backlog.problems],
@@ -130,6 +137,8 @@ class HealthPage:
             covered.add_metric([name], entry.covered_ms // 1000)
             for flag in sorted(entry.flags):
                 alarm.add_metric([flag, name], 1)
+        if backlog.former:
+            alarms |= {FORMER_NAME}
         for remark in sorted(alarms - tally.hour.source(AGENT).flags):
             alarm.add_metric([remark, AGENT], 1)
         amounts = GaugeMetricFamily(f"{_PREFIX}_hour_amount", "counted in the open hour", labels=["metric"])

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from agent.delivery.sender import Sender, Sending
+from agent.delivery.line import Sending
+from agent.delivery.sender import Sender
 from agent.engine.clock import Clock
 from agent.engine.hour import Reporter
 from agent.engine.meter import Continuity
@@ -115,6 +116,8 @@ class Agent:
         if not sources:
             _LOG.warning("no source is enabled; set MQTT_HOST, POSTGRES_DSN or another")
         self.journal = _open_journal(settings, clock, {source.name for source in sources})
+        for owner, hours in self.journal.snapshot()[2].former:
+            _LOG.error("former_name: %d hours of %s wait for FORMER_INSTANCE_KEY", hours, owner)
         self._pollers = [Poller(source, clock, settings.poll_seconds, mailbox) for source in sources]
         self._sender = self._make_sender(settings)
         self._page = _page(settings, self.journal, self._sender.sending if self._sender else None)
@@ -127,10 +130,12 @@ class Agent:
         from agent.delivery.wire import Wire  # noqa: PLC0415  see above
 
         try:
-            wire = Wire.to_service(settings)
+            wire, key = Wire.to_service(settings), settings.former_instance_key
+            former = None if key is None else Wire.to_service(settings, key)
         except (ssl.SSLError, OSError) as error:
             raise SettingsError([f"BILLING_CA_FILE: {settings.billing_ca_file}: {error}"]) from error
-        return Sender(self.journal, wire, self._clock, _reporter(settings), settings.report_every_seconds)
+        every = settings.report_every_seconds
+        return Sender(self.journal, wire, self._clock, _reporter(settings), every, former)
 
     def start(self) -> None:
         """Start every thread; the first tick is the loop's."""

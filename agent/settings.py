@@ -61,6 +61,7 @@ class Settings(Section):
     instance_id: Id = "default"
     billing_api_url: str | None = None
     instance_key: SecretStr | None = None
+    former_instance_key: SecretStr | None = None
     billing_ca_file: Path | None = None
     billing_proxy: str | None = None
     journal_path: Path = Path("agent-journal.sqlite3")
@@ -139,6 +140,12 @@ _OWN = (
     ),
     Variable(
         "INSTANCE_KEY", "instance_key", "the instance's key; needed with `BILLING_API_URL`", secret=True
+    ),
+    Variable(
+        "FORMER_INSTANCE_KEY",
+        "former_instance_key",
+        "after `CUSTOMER_ID` or `INSTANCE_ID` changed: the key of the name before, for what waits under it",
+        secret=True,
     ),
     Variable(
         "BILLING_CA_FILE",

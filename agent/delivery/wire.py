@@ -61,8 +61,8 @@ class Wire:
         self._client = client
 
     @classmethod
-    def to_service(cls, settings: Destination) -> Self:
-        """The wire that the settings describe: key, proxy and authority.
+    def to_service(cls, settings: Destination, key: SecretStr | None = None) -> Self:
+        """The wire that the settings describe: key (the instance's unless given), proxy and authority.
 
         Raises
         ------
@@ -70,11 +70,12 @@ class Wire:
             When ``BILLING_CA_FILE`` holds no certificate.
         """
         assert settings.billing_api_url is not None
-        assert settings.instance_key is not None
+        key = key or settings.instance_key
+        assert key is not None
         authority = settings.billing_ca_file
         client = httpx.Client(
             headers={
-                "Authorization": f"Bearer {settings.instance_key.get_secret_value()}",
+                "Authorization": f"Bearer {key.get_secret_value()}",
                 "User-Agent": f"zemfyre-billing-agent/{VERSION}",
             },
             verify=ssl.create_default_context(cafile=authority) if authority else True,

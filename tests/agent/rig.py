@@ -5,10 +5,11 @@ from pathlib import Path
 
 from agent.delivery.sender import Sender
 from agent.delivery.wire import Wire
+from agent.engine.hour import Reporter
 from agent.journal.rows import Frozen
 from agent.settings import load
 from tests.agent.service import KEY, Service
-from tests.agent.world import NOON, REPORTER, REQUESTS, Counters, Instance, Machine
+from tests.agent.world import NOON, REQUESTS, Counters, Instance, Machine
 
 EVERY = 900
 
@@ -25,16 +26,36 @@ class Rig:
         self.key = key
         settings = load({"CUSTOMER_ID": "cust_1", "BILLING_API_URL": service.url, "INSTANCE_KEY": key})
         self.wire = Wire.to_service(settings)
+        self.former: Wire | None = None
         self.sender = self._sender()
 
     def _sender(self) -> Sender:
-        return Sender(self.instance.journal, self.wire, self.machine, REPORTER, EVERY)
+        return Sender(
+            self.instance.journal, self.wire, self.machine, self.instance.reporter, EVERY, self.former
+        )
 
     def restart(self) -> None:
         """The agent stops without a word and starts again."""
         self.instance.restart()
         self.sender = self._sender()
         self.instance.look()
+
+    def rename(self, reporter: Reporter, key: str, former_key: str = "") -> None:
+        """The agent is set up anew for another owner, on the same journal."""
+        self.wire.close()
+        settings = load(
+            {
+                "CUSTOMER_ID": reporter.customer_id,
+                "INSTANCE_ID": reporter.instance_id,
+                "BILLING_API_URL": self.service.url,
+                "INSTANCE_KEY": key,
+                "FORMER_INSTANCE_KEY": former_key,
+            }
+        )
+        self.wire = Wire.to_service(settings)
+        self.former = Wire.to_service(settings, settings.former_instance_key) if former_key else None
+        self.instance.reporter = reporter
+        self.restart()
 
     def count(self, amount: int, seconds: int = 15) -> None:
         self.source.grow(amount)
@@ -56,6 +77,8 @@ class Rig:
 
     def close(self) -> None:
         self.wire.close()
+        if self.former is not None:
+            self.former.close()
         self.instance.journal.close()
 
     def waiting(self) -> Frozen | None:

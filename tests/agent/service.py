@@ -25,13 +25,14 @@ class Service:
     """A billing service for one instance; ``now`` tells its time.
 
     ``canned`` are answers given to the next reports instead of the real ones, ``canned_whoami`` the one to
-    every whoami; ``requests`` are the bodies as
+    every whoami; ``others`` are further keys with their customer and instance. ``requests`` are the bodies as
     they came, ``stored`` the reports by hour and journal.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now = now
         self.customer_id, self.instance_id = "cust_1", "default"
+        self.others: dict[str, tuple[str, str]] = {}
         self.report_every_seconds: int | None = None
         self.canned: list[Canned] = []
         self.canned_whoami: Canned | None = None
@@ -86,16 +87,20 @@ class Service:
         detail = {"code": code, "message": code, "details": more.pop("details", []), "request_id": "r"}
         return self.answer(status, {"error": detail, **more})
 
-    def _whoami(self) -> Canned:
+    def _whoami(self, key: str) -> Canned:
         self.whoamis += 1
         if self.canned_whoami is not None:
             return self.canned_whoami
-        said: dict[str, Any] = {"customer_id": self.customer_id, "instance_id": self.instance_id}
+        customer_id, instance_id = self._owner(key)
+        said: dict[str, Any] = {"customer_id": customer_id, "instance_id": instance_id}
         if self.report_every_seconds is not None:
             said["report_every_seconds"] = self.report_every_seconds
         return self.answer(200, said)
 
-    def _report(self, body: bytes) -> Canned:
+    def _owner(self, key: str) -> tuple[str, str]:
+        return self.others.get(key, (self.customer_id, self.instance_id))
+
+    def _report(self, body: bytes, key: str) -> Canned:
         with self._lock:
             self.requests.append(body)
             if self.canned:
@@ -105,13 +110,19 @@ class Service:
             except ValidationError as error:
                 details = [row.model_dump() for row in field_errors(error)]
                 return self.error(422, "invalid_report", details=details)
-            if report.window_start in self.refuse_hours:
-                return self.error(500, "internal")
-            if report.window_start > self.now() + LATEST_WINDOW:
-                return self.error(422, "window_in_future")
-            if report.window_start <= self.now() - OLDEST_WINDOW:
-                return self.error(422, "window_too_old")
-            return self._store(report)
+            refusal = self._refusal(report, key)
+            return self._store(report) if refusal is None else self.error(*refusal)
+
+    def _refusal(self, report: Report, key: str) -> tuple[int, str] | None:
+        if self.others and (report.customer_id, report.instance_id) != self._owner(key):
+            return 403, "forbidden"
+        if report.window_start in self.refuse_hours:
+            return 500, "internal"
+        if report.window_start > self.now() + LATEST_WINDOW:
+            return 422, "window_in_future"
+        if report.window_start <= self.now() - OLDEST_WINDOW:
+            return 422, "window_too_old"
+        return None
 
     def _store(self, report: Report) -> Canned:
         key = (report.window_start, report.state_id)
@@ -149,12 +160,13 @@ class Service:
                 service.most_in_flight = max(service.most_in_flight, service.in_flight)
                 service.paths.append(f"{self.command} {self.path}")
                 answer: Canned
-                if self.headers["Authorization"] != f"Bearer {KEY}":
+                key = self.headers["Authorization"].removeprefix("Bearer ")
+                if key not in {KEY, *service.others}:
                     answer = 403, {}, b'{"message": "Forbidden"}'
                 elif self.path == "/prefix/api/usage/whoami":
-                    answer = service._whoami()
+                    answer = service._whoami(key)
                 elif self.path == "/prefix/api/usage/report":
-                    answer = service._report(body)
+                    answer = service._report(body, key)
                 else:
                     answer = 404, {}, b'{"message": "Not Found"}'
                 status, headers, said = answer

@@ -271,6 +271,31 @@ def test_a_refused_key_keeps_everything_and_is_tried_again_slowly(
     assert (9, "") == (service.billed(), rig.sender.sending.trouble)
 
 
+def test_a_refused_report_blocks_no_other(rig: Rig, service: Service) -> None:
+    """The key is good, says whoami; the hour that is refused waits alone, and is tried again slowly."""
+    rig.talk()
+    for _ in range(3):
+        rig.count(10, 3600)
+    service.canned = [service.error(403, "forbidden")]
+    before = service.whoamis
+    rig.talk()
+    assert ([NOON + HOUR, NOON + 2 * HOUR], before + 1) == (service.hours(), service.whoamis)
+    rig.settle(60)
+    assert (37, "") == (service.billed(), rig.sender.sending.trouble)
+
+
+def test_many_refused_reports_are_a_second_apart(rig: Rig, service: Service) -> None:
+    """A service that takes the key and refuses every report is not hammered."""
+    rig.talk()
+    for _ in range(20):
+        rig.count(1, 3600)
+    service.canned = [service.error(403, "forbidden")] * 1000
+    before = len(service.requests)
+    rig.talk()
+    assert before + 2 == len(service.requests)
+    assert "the key is refused" in rig.sender.sending.trouble
+
+
 def test_a_wrong_key_is_said_before_anything_is_sent(
     tmp_path: Path, service: Service, machine: Machine
 ) -> None:
