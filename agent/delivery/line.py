@@ -71,6 +71,8 @@ class Line:
         if self._clock.moment().boot_ns < self._paused_until_ns:
             return False
         try:
+            if not self._is_needed():
+                return False
             if not self.sending.introduced:
                 self._introduce()
                 return True
@@ -82,6 +84,13 @@ class Line:
         except JournalFullError as error:
             self._fail(f"the journal cannot be written: {error}")
         return True
+
+    def _is_needed(self) -> bool:
+        """Whether there is, or may come, anything to deliver."""
+        needed = self._journal.has_former()
+        if not needed:
+            self.sending.trouble = ""
+        return needed
 
     def _prepare(self) -> None:
         """What has to be done before the next report is chosen."""

@@ -107,6 +107,9 @@ class Sender(Line):
         except JournalFullError as error:
             _LOG.warning("stopping with a journal that cannot be written: %s", error)
 
+    def _is_needed(self) -> bool:
+        return True
+
     def _due(self) -> Frozen | None:
         return self._journal.next_report(self._clock.moment())
 

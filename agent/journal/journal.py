@@ -285,6 +285,11 @@ class Journal:
         """Whose usage is counted now."""
         return self._reporter.owner
 
+    def has_former(self) -> bool:
+        """Whether hours are kept of an owner whose name the journal no longer bears."""
+        with self._lock, self._file.transaction() as db:
+            return bool(rows.read_former(db))
+
     def next_report(self, now: Moment, owner: Owner | None = None) -> Frozen | None:
         """The frozen report to send next, or None when nothing is due; of the present owner unless given."""
         with self._lock, self._file.transaction() as db:

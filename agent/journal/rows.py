@@ -300,20 +300,18 @@ def read_backlog(db: sqlite3.Connection) -> Backlog:
     problems = db.execute(
         "SELECT start_ms, problem FROM reports WHERE problem<>'' ORDER BY start_ms LIMIT 5"
     ).fetchall()
+    return Backlog(reports, refused, hours, oldest_ms, tuple(problems), read_former(db))
+
+
+def read_former(db: sqlite3.Connection) -> tuple[tuple[Owner, int], ...]:
+    """How many hours are kept of each owner whose name the journal no longer bears."""
     former = db.execute(
         "SELECT customer_id, instance_id, count(*) FROM hours JOIN owners USING (state_id) "
         "WHERE (customer_id, instance_id) NOT IN (SELECT customer_id, instance_id FROM owners"
         " JOIN meta ON state_id=json_extract(value, '$.state_id') WHERE key='present') "
         "GROUP BY customer_id, instance_id"
-    ).fetchall()
-    return Backlog(
-        reports,
-        refused,
-        hours,
-        oldest_ms,
-        tuple(problems),
-        tuple((Owner(customer_id, instance_id), count) for customer_id, instance_id, count in former),
     )
+    return tuple((Owner(customer_id, instance_id), count) for customer_id, instance_id, count in former)
 
 
 def delete_provisional(db: sqlite3.Connection) -> None:

@@ -132,6 +132,18 @@ def test_the_present_key_given_as_the_former_one_is_said(rig: Rig) -> None:
     assert "FORMER_INSTANCE_KEY is the key of the present name" in rig.sender.sending.former.trouble
 
 
+def test_a_former_key_without_a_former_name_is_not_asked_for(rig: Rig, service: Service) -> None:
+    """A key that is left in the settings costs no request and no alarm once all is delivered."""
+    rig.rename(TWO, "key-2", KEY)
+    rig.settle(3600)
+    before = service.whoamis
+    rig.rename(TWO, "key-2", "revoked")
+    rig.settle(600)
+
+    assert rig.sender.sending.former is not None
+    assert (before + 1, "") == (service.whoamis, rig.sender.sending.former.trouble)
+
+
 def test_another_customer_begins_from_baselines(rig: Rig, service: Service) -> None:
     """What the sources counted before the new customer's agent had looked was not the new customer's."""
     rig.source.grow(100)
