@@ -2,7 +2,7 @@
 
 An agent that is set up anew for another instance or customer, on the journal of the former one, goes on under
 a new name. What was counted under the old one stays the old one's. Works inside the caller's transaction.
-Source: docs/agent-design.md#the-journal.
+Source: docs/agent-design.md#whose-journal-it-is.
 """
 
 import json
