@@ -75,6 +75,13 @@ class Rig:
             self.instance.look()
         self.talk()
 
+    def run_on(self, hours: int = 1) -> None:
+        """Live for so long in steps of a quarter of an hour, with the sender trying at each."""
+        for _ in range(4 * hours):
+            self.machine.wait(EVERY)
+            self.instance.look()
+            self.talk()
+
     def close(self) -> None:
         self.wire.close()
         if self.former is not None:

@@ -63,7 +63,7 @@ def test_the_open_hour_of_a_renamed_instance_is_billed_under_one_name(rig: Rig, 
     rig.machine.wait(20)
     rig.rename(TWO, "key-2", KEY)
     rig.count(4)
-    rig.settle(3600)
+    rig.run_on()
 
     assert {OLD: {NOON: 7}, TWO.owner: {NOON: 5}} == counted(service, final=True)
     assert 12 == service.billed() == rig.source.truth
@@ -81,7 +81,7 @@ def test_sealed_hours_go_out_under_the_old_name_with_the_old_key(
         rig.count(10, 3600)
     rig.rename(Reporter(*KEYS[key], "1.0.0"), key, KEY)
     rig.count(5)
-    rig.settle(3600)
+    rig.run_on()
 
     assert [7, 10, 10, 10] == list(counted(service, final=True)[OLD].values())
     assert 42 == service.billed()
@@ -97,7 +97,7 @@ def test_without_the_old_key_the_new_name_is_delivered_and_the_rest_is_said(
     rig.count(10, 3600)
     rig.rename(TWO, "key-2")
     rig.count(5)
-    rig.settle(3600)
+    rig.run_on()
 
     assert {NOON: 7} == counted(service)[OLD]
     assert 5 == sum(counted(service, final=True)[TWO.owner].values())
@@ -115,7 +115,7 @@ def test_an_old_key_that_is_refused_blocks_nothing_of_the_new_name(rig: Rig, ser
     rig.count(10, 3600)
     rig.rename(TWO, "key-2", "revoked")
     rig.count(5)
-    rig.settle(3600)
+    rig.run_on()
 
     assert (5, "") == (service.billed(), rig.sender.sending.trouble)
     assert rig.sender.sending.former is not None
@@ -135,10 +135,10 @@ def test_the_present_key_given_as_the_former_one_is_said(rig: Rig) -> None:
 def test_a_former_key_without_a_former_name_is_not_asked_for(rig: Rig, service: Service) -> None:
     """A key that is left in the settings costs no request and no alarm once all is delivered."""
     rig.rename(TWO, "key-2", KEY)
-    rig.settle(3600)
+    rig.run_on()
     before = service.whoamis
     rig.rename(TWO, "key-2", "revoked")
-    rig.settle(600)
+    rig.run_on()
 
     assert rig.sender.sending.former is not None
     assert (before + 1, "") == (service.whoamis, rig.sender.sending.former.trouble)
@@ -151,7 +151,7 @@ def test_another_customer_begins_from_baselines(rig: Rig, service: Service) -> N
     rig.rename(OTHER_CUSTOMER, "key-3", KEY)
     rig.count(6)
     rig.count(4)
-    rig.settle(3600)
+    rig.run_on()
 
     assert {OLD: {NOON: 7}, OTHER_CUSTOMER.owner: {NOON: 4}} == counted(service, final=True)
 
@@ -162,7 +162,7 @@ def test_an_agent_that_gets_its_old_name_back_delivers_what_waited(rig: Rig, ser
     rig.count(5)
     rig.rename(Reporter("cust_1", "default", "1.0.0"), KEY, "key-2")
     rig.count(3)
-    rig.settle(3600)
+    rig.run_on()
 
     assert {OLD: {NOON: 10}, TWO.owner: {NOON: 5}} == counted(service, final=True)
     assert () == rig.instance.journal.snapshot()[2].former
@@ -172,7 +172,7 @@ def test_a_fork_of_a_former_names_hour_stays_the_former_ones(rig: Rig, service: 
     """The service holds another content of it: it goes out under one more name, of the same owner."""
     rig.rename(TWO, "key-2", KEY)
     service.canned = [service.error(409, "conflict", revision=1, digest="x")] * 2
-    rig.settle(3600)
+    rig.run_on()
 
     assert {OLD: {NOON: 7}} == {
         owner: hours for owner, hours in counted(service).items() if any(hours.values())

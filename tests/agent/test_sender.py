@@ -213,8 +213,7 @@ def refused_for_a_while(rig: Rig, service: Service) -> None:
     """A bad deploy: every report of noon's hour, the final one too, gets a 422 of our own."""
     service.canned = [service.error(422, "invalid_report")] * 2
     rig.talk()
-    rig.count(0, 3600)
-    rig.settle()
+    rig.run_on()
     assert (1, []) == (rig.instance.journal.snapshot()[2].quarantined, service.canned)
     assert NOON not in service.hours(final=False)
 
@@ -223,9 +222,9 @@ def test_a_quarantined_hour_is_tried_again_daily_as_the_next_revision(rig: Rig, 
     """One bad deploy's 422 puts a report aside for a day, not for ever."""
     refused_for_a_while(rig, service)
     revisions = [Report.model_validate_json(body).revision for body in service.requests[:2]]
-    rig.settle(22 * 3600)
+    rig.run_on(hours=22)
     assert NOON not in service.hours()
-    rig.settle(3 * 3600)
+    rig.run_on(hours=3)
     report = service.stored[NOON, rig.instance.journal.state_id]
     assert ([1, 2], 3, True) == (revisions, report.revision, report.final)
     assert (7, 0) == (service.billed(), rig.instance.journal.snapshot()[2].quarantined)
