@@ -25,6 +25,8 @@ from ops.terminal.options import (
     Stack,
     StripeCustomer,
     StripeSubscription,
+    read_email,
+    read_name,
     read_override,
     wrong_input,
 )
@@ -68,9 +70,9 @@ def _add(  # noqa: PLR0913  a command line's options, each its own parameter
     with wrong_input(name="--name", customer_id="CUSTOMER", billing_email="--email"):
         customer = Customer(
             customer_id=customer_id,
-            name=_named(name),
+            name=read_name(name),
             plan=catalog.newest(plan),
-            billing_email=email or None,
+            billing_email=read_email(email),
             override=read_override(override),
         )
         catalog.terms(customer.plan, customer.override)
@@ -180,12 +182,6 @@ def _say(as_json: bool, sentence: str, **answer: Any) -> None:  # noqa: FBT001  
         print_json(answer)
     else:
         console.print(sentence)
-
-
-def _named(name: str) -> str:
-    if not name.strip():
-        raise WrongInputError("--name must not be empty: invoices show it")
-    return name.strip()
 
 
 def _print_request(request: NewCustomer, present: Account | None, catalog: Catalog) -> None:

@@ -6,6 +6,7 @@ becomes one object, where a command hands it on.
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -18,6 +19,9 @@ from metering.core.catalog import CatalogError, Override, parse_override
 from metering.core.contract import ID_PATTERN
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
+
+_LONGEST_ADDRESS = 254
+_LONGEST_LOCAL_PART = 64
 
 
 def _id(value: str | None) -> str | None:
@@ -72,6 +76,50 @@ def check_period(period: str, customer_id: str | None) -> None:
     """
     if period and customer_id is None:
         raise WrongInputError("--period needs a CUSTOMER: periods differ from one to the next")
+
+
+def read_name(text: str) -> str:
+    """Read the ``--name`` option, without the blanks around it.
+
+    Raises
+    ------
+    WrongInputError
+        When it is empty, or has a line break or another control character.
+    """
+    if not text.strip():
+        raise WrongInputError("--name must not be empty: invoices show it")
+    if any(unicodedata.category(character) == "Cc" for character in text.strip()):
+        raise WrongInputError("--name must be one line, without control characters: invoices show it")
+    return text.strip()
+
+
+def read_email(text: str) -> str | None:
+    """Read the ``--email`` option; "" is none.
+
+    Only what cannot be an address is refused, since whether one is read a mail tells alone: the lengths are
+    those that mail servers take (RFC 5321).
+
+    Raises
+    ------
+    WrongInputError
+        When it has not one @, has blanks, no domain, or is too long.
+    """
+    if not text:
+        return None
+    name, _, domain = text.rpartition("@")
+    labels = domain.split(".")
+    address = (
+        len(text) <= _LONGEST_ADDRESS
+        and 0 < len(name) <= _LONGEST_LOCAL_PART
+        and not any(
+            character.isspace() or character in '@<>,;"' or not character.isprintable() for character in name
+        )
+        and len(labels) > 1
+        and all(label and label.replace("-", "x").isalnum() for label in labels)
+    )
+    if not address:
+        raise WrongInputError(f"--email must be one address such as pay@eight.example, not {text!r:.80}")
+    return text
 
 
 def chosen_customers(deployment: Deployment, customer_id: str | None) -> list[str]:

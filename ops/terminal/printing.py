@@ -1,4 +1,8 @@
-"""How commands show an answer: as a table or a sentence for people, or as JSON for programs."""
+"""How commands show an answer: as a table or a sentence for people, or as JSON for programs.
+
+Every value is printed as given: customers bear names such as ``Nordwind [/old] AG``, and Stripe's texts hold
+what they like. So nothing here is markup and no word between colons is an emoji; nothing else imports rich.
+"""
 
 import json
 import sys
@@ -7,14 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 LOG_WIDTH = 140
 """Columns of a table in a file or a pipe, which has no width of its own; a terminal has."""
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH)
-messages = Console(stderr=True, highlight=False)
+console = Console(
+    markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else LOG_WIDTH
+)
+messages = Console(stderr=True, markup=False, emoji=False, highlight=False)
 """What is not the answer: progress, warnings."""
 
 
@@ -30,7 +36,8 @@ def print_rows(
     if as_json:
         print_json(named(rows, columns))
         return
-    table = Table(*columns, title=title)
+    # What does not fit goes on in the next line; nothing is cut off.
+    table = Table(*(Column(name, overflow="fold") for name in columns), title=title)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table)
@@ -41,15 +48,21 @@ def named(rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> list[dict[st
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def progress[T](sequence: Sequence[T], description: str) -> Iterable[T]:
+def progress[T](sequence: Sequence[T], description: str) -> Iterator[T]:
     """Show a bar while a sequence is worked through, where a person watches."""
-    return track(sequence, description, console=messages, disable=not messages.is_terminal, transient=True)
+    with _bars(messages, disable=not messages.is_terminal) as bars:
+        yield from bars.track(sequence, description=description)
 
 
 @contextmanager
 def measured(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar while work of a known length is done; yield what is told how much of it is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with _bars(console) as bars:
         task = bars.add_task(description, total=total)
         yield lambda completed: bars.update(task, completed=completed)
+
+
+def _bars(shown_on: Console, *, disable: bool = False) -> Progress:
+    description = TextColumn("{task.description}", markup=False)
+    columns = (description, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=shown_on, transient=True, disable=disable)

@@ -143,6 +143,8 @@ def test_stripe_must_be_synced_first(desk: Desk) -> None:
         (("customers", "add", "x" * 41, "--name", "Acme"), 2, "CUSTOMER"),
         (("customers", "add", "acme"), 2, "--name"),
         (("customers", "add", "acme", "--name", " "), 2, "--name must not be empty"),
+        (("customers", "add", "acme", "--name", "Acme\nInc"), 2, "--name must be one line"),
+        (("customers", "add", "acme", "--name", "\x1b[31mAcme"), 2, "--name must be one line"),
         ((*ADD, "--plan", "gold"), 2, "no plan 'gold'"),
         ((*ADD, "--plan", "enterprise"), 2, "base_fee"),
         ((*ADD, "--override", "{"), 2, "--override is not JSON"),
@@ -165,6 +167,44 @@ def test_wrong_input_is_named(synced: Desk, arguments: tuple[str, ...], status: 
     assert said in synced.wrong(status, *arguments)
     assert changes == synced.changes()
     assert synced.tables.customers.customer("acme") is None
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "pay.acme.example",
+        "pay@acme@example.com",
+        "pay@",
+        "@acme.example",
+        "pay@localhost",
+        "pay@.example",
+        "pay@acme.",
+        "pay @acme.example",
+        " pay@acme.example",
+        "pay@acme.example\n",
+        "pay@acme.example,",
+        "a@b.example, c",
+        "Pay <pay@acme.example>",
+        "p" * 65 + "@acme.example",
+        "pay@" + "a." * 130 + "example",
+    ],
+)
+def test_an_address_that_is_none_is_refused(desk: Desk, email: str) -> None:
+    """An e-mail address without one @, with blanks, without a domain or too long ends with 2, named."""
+    said = desk.wrong(2, "customers", "add", "acme", "--name", "Acme", "--no-stripe", "--email", email)
+
+    assert "--email" in said
+    assert desk.tables.customers.customer("acme") is None
+
+
+@pytest.mark.parametrize(
+    "email", ["pay+eu@acme.example", "o'neill@acme.co.uk", "1@x.io", "rechnung@müller.example"]
+)
+def test_an_unusual_address_is_taken(desk: Desk, email: str) -> None:
+    """What mail servers take is taken: a tag, an apostrophe, a short name, a domain with an umlaut."""
+    added = desk.good("customers", "add", "acme", "--name", "Acme", "--no-stripe", "--email", email, "--json")
+
+    assert email == added.json["billing_email"]
 
 
 def test_a_dry_run_adds_nobody(synced: Desk) -> None:
