@@ -153,6 +153,23 @@ def test_plans_price_exactly_the_meters(text: str, said: str) -> None:
     assert f"prices.toml: {said}" == str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("currency", "decimals"),
+    [("jpy", 0), ("krw", 0), ("isk", 0), ("ugx", 0), ("mga", 0), ("kwd", 3), ("bhd", 3), ("clf", 4)],
+)
+def test_a_currency_that_has_no_hundredths(currency: str, decimals: int) -> None:
+    """A currency that is not counted in hundredths is refused at load: its amounts would be wrong."""
+    with pytest.raises(CatalogError) as caught:
+        parse_catalog(SMALL.replace("usd", currency), "prices.toml")
+    assert f"prices.toml: currency: '{currency}' is charged with {decimals} decimals" in str(caught.value)
+
+
+@pytest.mark.parametrize("currency", ["usd", "eur", "chf", "gbp"])
+def test_a_currency_of_hundredths(currency: str) -> None:
+    """A currency with two decimals is taken."""
+    assert currency == parse_catalog(SMALL.replace("usd", currency)).currency
+
+
 def test_text_that_is_no_toml() -> None:
     """Text that is no TOML fails at load with the file's name."""
     with pytest.raises(CatalogError, match=r"^prices\.toml: "):

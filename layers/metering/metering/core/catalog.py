@@ -10,10 +10,11 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from metering.core.basis import Basis
 from metering.core.contract import field_errors
+from metering.core.currencies import in_hundredths
 from metering.core.exact import Exact
 from metering.core.metrics import COUNTERS, GAUGES, REGISTRY, MetricKind
 
@@ -109,7 +110,7 @@ class Terms(_Entry):
 class Catalog(_Entry):
     """All meters and all versions of all plans."""
 
-    currency: Annotated[str, Field(pattern=r"^[a-z]{3}$")]
+    currency: Annotated[str, Field(pattern=r"^[a-z]{3}$"), AfterValidator(in_hundredths)]
     meters: dict[MeterName, Meter]
     plans: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}@[1-9][0-9]{0,4}$")], Plan]
 
