@@ -4,7 +4,8 @@ A crash in between leaves a pending alert, which the hourly sweep tells again un
 docs/billing.md#alerts; step 5 of docs/storage.md#recomputing-an-hour.
 
 Reading a period costs up to 93 read units, so step 5 does it only for the last hour that is over; open hours,
-and hours that come late, wait for the sweep (docs/decisions/0006).
+and hours of the present period that come late, wait for the sweep (docs/decisions/0006). A period that is
+over is followed until its invoice is final, by the sweep and by step 5 (docs/decisions/0018).
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 
 from aggregate.publish import Publisher
 from metering.aws.observability import count
-from metering.core.accounts import Account, BillingPeriod, Customer
+from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.alerts import (
     Alert,
     LastReport,
@@ -47,19 +48,24 @@ class AlertRaiser:
     catalog: Catalog
 
     def hour_recomputed(self, customer_id: str, hour: datetime, now: datetime) -> int:
-        """Tell what the last hour that is over has made of its period; return how many alerts were new."""
-        if not hour + HOUR <= now < hour + 2 * HOUR:
+        """Tell what an hour has made of its period; return how many alerts were new.
+
+        It is looked at when it is the last one that is over, or late and of a period that is not final.
+        """
+        if now < hour + HOUR:
             return 0
         customer = self.tables.customers.customer(customer_id)
-        if customer is None:
+        last = now < hour + 2 * HOUR
+        if customer is None or not (last or _has_invoices(customer)):
             return 0
         # Without its instances: they are not asked for here, and a large customer has many.
         account = Account(customer, (), tuple(self.tables.customers.periods(customer_id)))
         billing = account.period_at(hour)
+        if billing is None or not (last or _is_closing(customer, billing, now)):
+            return 0
         crossed = self._crossed(customer, billing, now)
         if not crossed:
             return 0
-        assert billing is not None
         told = {stored.alert.key for stored in self.tables.alerts.of_period(customer_id, billing.start)}
         return self._raise((alert for alert in crossed if alert.key not in told), customer)
 
@@ -78,8 +84,8 @@ class AlertRaiser:
             found += self._crossed(customer, billing, now)
         return self._raise((alert for alert in found if alert.key not in told), customer)
 
-    def _crossed(self, customer: Customer, billing: BillingPeriod | None, now: datetime) -> list[Alert]:
-        if billing is None or not has_limits(customer, billing.terms(self.catalog)):
+    def _crossed(self, customer: Customer, billing: BillingPeriod, now: datetime) -> list[Alert]:
+        if not has_limits(customer, billing.terms(self.catalog)):
             return []
         usage = period_usage(self.tables, customer.customer_id, billing, self.catalog)
         return usage_alerts(customer, usage, now)
@@ -119,12 +125,25 @@ class AlertRaiser:
         count("alerts_sent", len(alerts))
 
 
+def _has_invoices(customer: Customer) -> bool:
+    """Tell whether Stripe invoices the customer's periods, or did before it left."""
+    return customer.stripe_customer_id is not None
+
+
+def _is_closing(customer: Customer, billing: BillingPeriod, now: datetime) -> bool:
+    """Tell whether a period is over, and what comes late may still be on its invoice."""
+    return _has_invoices(customer) and billing.end <= now and billing.state is not PeriodState.FINALISED
+
+
 def _periods(account: Account, now: datetime) -> Iterator[BillingPeriod]:
-    """Yield the present period, and for its first hour the one before: its last hours are still coming in."""
+    """Yield the present period and those that are over and not final, in order.
+
+    For the present one's first hour the one before is among them in any case: its last hours are still
+    coming in, and without Stripe it never becomes final.
+    """
     present = hour_of(now)
-    before = account.period_at(present - HOUR)
-    current = account.period_at(present)
-    if before is not None and (current is None or before.start != current.start):
-        yield before
-    if current is not None:
-        yield current
+    found = {one.start: one for one in account.periods if _is_closing(account.customer, one, now)}
+    for hour in (present - HOUR, present):
+        if (billing := account.period_at(hour)) is not None:
+            found[billing.start] = billing
+    yield from (found[start] for start in sorted(found))

@@ -6,7 +6,7 @@ A pure function of hours, terms and the present; reading them is `usage_query.li
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import (
@@ -153,6 +153,8 @@ def _elapsed(span: Period, now: datetime) -> Decimal:
 
 
 def _percent(used: Decimal, included: Decimal | None) -> Decimal | None:
+    """Return the share of an allowance, rounded down as alerts do: it is 100 once all of it is used."""
     if not included:
         return None
-    return EXACT.divide(EXACT.multiply(used, Decimal(100)), included).quantize(Decimal("0.1"), context=EXACT)
+    share = EXACT.divide(EXACT.multiply(used, Decimal(100)), included)
+    return share.quantize(Decimal("0.1"), ROUND_DOWN, EXACT)

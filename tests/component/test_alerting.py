@@ -17,7 +17,7 @@ from moto import mock_aws
 from aggregate.alerts import TOLD_AGAIN_AFTER, AlertRaiser
 from aggregate.recompute import recompute
 from metering.aws.clients import RETRIES
-from metering.core.accounts import BillingPeriod, Customer
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.alerts import Alert, AlertKind
 from metering.core.catalog import Override, Price, builtin_catalog
 from metering.core.instances import Instance, secret_digest
@@ -99,6 +99,15 @@ class World:
             ),
         )
         return made
+
+    def subscribed(self, state: PeriodState, **changes: Any) -> None:
+        """Add Acme with a subscription, and bring its November to a state."""
+        self.customer(
+            **{"anchor": START, "stripe_customer_id": "cus_1", "stripe_subscription_id": "sub_1"} | changes
+        )
+        (period,) = self.tables.customers.periods("acme")
+        if period.state is not state:
+            self.tables.customers.replace_period("acme", period, period.model_copy(update={"state": state}))
 
     def use(self, gigabytes: float, hour: datetime = HOUR_13) -> None:
         """Store an hour with MQTT traffic."""
@@ -223,23 +232,81 @@ def test_a_refused_email_holds_nothing_up(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hour", "now"),
+    ("hour", "now", "stripe_customer", "read"),
     [
-        (HOUR_13, HOUR_13 + timedelta(minutes=50)),
-        (HOUR_13, HOUR_13 + 2 * HOUR),
-        (HOUR_13 - 9 * DAY, NOW),
+        (HOUR_13, HOUR_13 + timedelta(minutes=50), "cus_1", []),
+        (HOUR_13, HOUR_13 + 2 * HOUR, "cus_1", ["GetItem", "Query"]),
+        (HOUR_13 - 9 * DAY, NOW, "cus_1", ["GetItem", "Query"]),
+        (HOUR_13 - 9 * DAY, NOW, None, ["GetItem"]),
     ],
 )
 def test_only_the_last_hour_that_is_over_is_worth_reading_a_period(
-    world: World, hour: datetime, now: datetime
+    world: World, hour: datetime, now: datetime, stripe_customer: str | None, read: list[str]
 ) -> None:
-    """An open hour and a late one read nothing when recomputed; the sweep tells what they crossed."""
-    world.customer()
+    """An open hour reads nothing when recomputed, a late one of the present period no hours.
+
+    What they crossed the sweep tells.
+    """
+    world.customer(stripe_customer_id=stripe_customer, stripe_subscription_id=stripe_customer and "sub_1")
     world.use(8.5, hour)
     calls = Calls().watch(world.client)
     assert 0 == world.alerts.hour_recomputed("acme", hour, now)
-    assert [] == calls.made
+    assert [(name, "table") for name in read] == [(name, call["TableName"]) for name, call in calls.made]
     assert 1 == world.alerts.sweep("acme", now)
+
+
+LAST_DAY = datetime(2026, 11, 30, 12, tzinfo=UTC)
+SIX_HOURS_LATER = END + 6 * HOUR + timedelta(minutes=20)
+
+
+@pytest.mark.parametrize("after", [6 * HOUR, 71 * HOUR, 40 * DAY])
+@pytest.mark.parametrize("state", [PeriodState.OPEN, PeriodState.CLOSING])
+def test_the_sweep_follows_a_period_until_it_is_final(
+    world: World, state: PeriodState, after: timedelta
+) -> None:
+    """12 GB for a period's last day that come hours into the next one will be billed, so they are told."""
+    world.subscribed(state)
+    world.use(12, LAST_DAY)
+    assert 4 == world.alerts.sweep("acme", END + after)
+    assert dict.fromkeys(ALL_IDS, True) == world.stored()
+    assert 0 == world.alerts.sweep("acme", END + after + HOUR)
+    (email,) = world.channels.emails()
+    assert 4 == email.body.count("Of the period that ended on 1 December 2026, 00:00 UTC: ")
+
+
+def test_a_late_hour_of_a_period_that_is_not_final_is_told_at_once(world: World) -> None:
+    """Recomputing a late hour of a period that is over, but not final, tells what it crossed."""
+    world.subscribed(PeriodState.CLOSING)
+    world.use(12, LAST_DAY)
+    assert 4 == world.alerts.hour_recomputed("acme", LAST_DAY, SIX_HOURS_LATER)
+    assert dict.fromkeys(ALL_IDS, True) == world.stored()
+    assert 0 == world.alerts.sweep("acme", SIX_HOURS_LATER + HOUR)
+
+
+def test_a_final_period_is_told_nothing_more_of(world: World) -> None:
+    """What comes after the invoice is final is late usage: no alert, and no read of its hours."""
+    world.subscribed(PeriodState.FINALISED)
+    world.use(12, LAST_DAY)
+    calls = Calls().watch(world.client)
+    assert 0 == world.alerts.hour_recomputed("acme", LAST_DAY, SIX_HOURS_LATER)
+    assert "hours" not in {call["TableName"] for _, call in calls.made}
+    assert 0 == world.alerts.sweep("acme", SIX_HOURS_LATER)
+
+
+def test_months_without_stripe_are_followed_for_an_hour(world: World) -> None:
+    """Without Stripe no invoice makes a month final: the sweep follows it for the first hour of the next."""
+    world.customer()
+    world.use(12, LAST_DAY)
+    assert 0 == world.alerts.hour_recomputed("acme", LAST_DAY, SIX_HOURS_LATER)
+    assert 0 == world.alerts.sweep("acme", SIX_HOURS_LATER)
+    assert 4 == world.alerts.sweep("acme", END + timedelta(minutes=10))
+
+
+def test_a_customer_who_left_is_told_of_the_last_period(world: World) -> None:
+    """After the subscription's end its last period is followed like any other, until it is final."""
+    world.subscribed(PeriodState.CLOSING, stripe_subscription_id=None)
+    world.use(12, LAST_DAY)
+    assert 4 == world.alerts.sweep("acme", SIX_HOURS_LATER)
 
 
 def test_a_customer_without_limits_costs_no_read_of_hours(world: World) -> None:

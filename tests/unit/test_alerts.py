@@ -163,6 +163,33 @@ def test_budget_forecast() -> None:
     assert [] == [a for a in told({}, forecasts, budget="32.00") if a.kind is AlertKind.BUDGET_FORECAST]
 
 
+def test_a_budget_of_nothing_is_told_of_once() -> None:
+    """Of a budget of nothing there is no share: the first cent is told, once, in words that fit."""
+    alerts = [alert for alert in told({}, budget="0") if alert.meter is None]
+    assert [(None, "budget", 100)] == crossings(alerts)
+    assert (
+        "Your budget is $0.00; the invoice of this period stands at $29.00, before discounts and tax."
+    ) == alerts[0].message
+    assert ["acme#2026-11-01T00:00:00Z#_budget#100"] == [
+        alert.alert_id for alert in told({}, budget="0", thresholds=())
+    ]
+    free = Override(base_fee=Decimal(0))
+    assert [] == told({}, dict.fromkeys(CATALOG.meters, "0"), override=free, budget="0")
+
+
+def test_a_period_that_is_over_is_told_as_such() -> None:
+    """What is told of a period after its end names the period's end, and nothing of it is forecast."""
+    forecasts = dict.fromkeys(CATALOG.meters, "1") | {"mqtt_traffic": "40"}
+    alerts = told({"mqtt_traffic": "8.5"}, forecasts, budget="32.00", thresholds=(80,), now=END)
+    assert [("mqtt_traffic", "usage", 80), (None, "budget", 80)] == crossings(alerts)
+    assert (
+        "Of the period that ended on 1 December 2026, 00:00 UTC: MQTT traffic: 80 % of what the Starter plan "
+        "includes is used, 8.5 of 10 GB."
+    ) == alerts[0].message
+    before = told({"mqtt_traffic": "8.5"}, budget="32.00", thresholds=(80,), now=END - timedelta(seconds=1))
+    assert [alert.alert_id for alert in before] == [alert.alert_id for alert in alerts]
+
+
 def test_stable_ids() -> None:
     """An alert's id says what was crossed, whatever the quantity and the moment, and parts all crossings."""
     later = told({"mqtt_traffic": "50"}, {"http_traffic": "12"}, now=NOW + 9 * HOUR, budget="10")

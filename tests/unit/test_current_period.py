@@ -106,11 +106,20 @@ def test_money_and_quantities_are_strings() -> None:
 
 
 def test_an_average_s_two_figures() -> None:
-    """20 devices for half a month: now 20, billable 10 device-months, the allowance used up, nothing over."""
+    """20 devices for half a month: now 20, billable just under 10 device-months, nothing over."""
     row = meters(answer(devices(20, 360)))["devices"]
     assert ("20", "0", "0.00") == (row["current"], row["overage"], row["overage_amount"])
     assert Decimal("9.999999") < Decimal(row["billable"]) <= Decimal(10)
-    assert Decimal(100) == Decimal(row["percent"])
+    assert "99.9" == row["percent"]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "percent"), [("9.996", "99.9"), ("9.999999", "99.9"), ("10", "100"), ("0.0099", "0")]
+)
+def test_a_percentage_is_rounded_down(gigabytes: str, percent: str) -> None:
+    """9.996 of 10 GB is 99.9 %, as the alerts say: 100 % is shown once all of it is used."""
+    row = meters(answer([used(mqtt_bytes_sent=int(Decimal(gigabytes) * 2**30))]))["mqtt_traffic"]
+    assert percent == row["percent"]
 
 
 def test_the_estimate_is_the_rated_usage() -> None:

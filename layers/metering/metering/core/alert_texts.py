@@ -54,6 +54,19 @@ def budget(total: Decimal, limit: Decimal, percent: int, context: Context) -> st
     )
 
 
+def no_budget(total: Decimal, context: Context) -> str:
+    """Say that something is owed where the customer's budget is nothing."""
+    return (
+        f"Your budget is {_money('0.00', context)}; the invoice of this period stands at "
+        f"{_money(f'{total:.2f}', context)}, before discounts and tax."
+    )
+
+
+def of_ended(message: str, context: Context) -> str:
+    """Say of which period a message is that comes after the period's end."""
+    return f"Of the period that ended on {moment(context.end)}: {message}"
+
+
 def budget_forecast(projected: Decimal, limit: Decimal, context: Context) -> str:
     """Say that the budget will not last."""
     return (

@@ -21,6 +21,7 @@ from metering.core.accounts import Customer
 from metering.core.catalog import Meter, MeterName, Price, Terms
 from metering.core.contract import Id
 from metering.core.exact import EXACT
+from metering.core.forecast import Forecast
 from metering.core.instants import FullHour, Instant, format_instant, hour_of
 from metering.core.usage import PeriodUsage
 
@@ -105,6 +106,15 @@ class _Standing(NamedTuple):
     forecast: Decimal | None
 
 
+class _Crossing(NamedTuple):
+    """A threshold that was reached, of a meter or, where that is None, of the budget; and its text."""
+
+    kind: AlertKind
+    meter: str | None
+    threshold: int | None
+    message: str
+
+
 def has_limits(customer: Customer, terms: Terms) -> bool:
     """Tell whether anything a customer uses in a period could raise an alert."""
     return customer.budget is not None or not all(price.unlimited for price in terms.meters.values())
@@ -112,6 +122,8 @@ def has_limits(customer: Customer, terms: Terms) -> bool:
 
 def usage_alerts(customer: Customer, usage: PeriodUsage, now: datetime) -> list[Alert]:
     """Return an alert for every threshold that a period's usage or forecast has reached.
+
+    Of a period that is over nothing is forecast, and the texts say which one they are about.
 
     Parameters
     ----------
@@ -122,40 +134,22 @@ def usage_alerts(customer: Customer, usage: PeriodUsage, now: datetime) -> list[
     now
         The present, at which the alerts arise.
     """
-    terms, catalog, projected = usage.terms, usage.catalog, usage.forecast(now)
-    at = now.replace(microsecond=0)
-    context = alert_texts.Context(terms.label, usage.billing.end, catalog.currency)
-    alerts = [
+    billing, catalog = usage.billing, usage.catalog
+    context = alert_texts.Context(usage.terms.label, billing.end, catalog.currency)
+    over = billing.end <= now
+    found = _crossings(customer, usage, None if over else usage.forecast(now), context)
+    return [
         Alert(
             customer_id=customer.customer_id,
-            kind=kind,
-            period=usage.billing.start,
-            meter=meter,
-            threshold=threshold,
-            message=message,
-            at=at,
+            kind=one.kind,
+            period=billing.start,
+            meter=one.meter,
+            threshold=one.threshold,
+            message=alert_texts.of_ended(one.message, context) if over else one.message,
+            at=now.replace(microsecond=0),
         )
-        for meter in catalog.meters
-        for kind, threshold, message in _of_meter(
-            catalog.meters[meter],
-            terms.meters[meter],
-            _Standing(usage.quantities.get(meter, Decimal(0)), projected.quantities.get(meter)),
-            customer.thresholds,
-            context,
-        )
+        for one in found
     ]
-    alerts += [
-        Alert(
-            customer_id=customer.customer_id,
-            kind=kind,
-            period=usage.billing.start,
-            threshold=threshold,
-            message=message,
-            at=at,
-        )
-        for kind, threshold, message in _of_budget(customer, usage.total, projected.total, context)
-    ]
-    return alerts
 
 
 def silence_alerts(
@@ -235,31 +229,56 @@ def open_silences(told: Iterable[Alert]) -> dict[str, datetime]:
     return {instance: hour for instance, hour in begun.items() if hour not in over.get(instance, ())}
 
 
+def _crossings(
+    customer: Customer, usage: PeriodUsage, projected: Forecast | None, context: alert_texts.Context
+) -> Iterator[_Crossing]:
+    forecasts = projected.quantities if projected else {}
+    for name, meter in usage.catalog.meters.items():
+        standing = _Standing(usage.quantities.get(name, Decimal(0)), forecasts.get(name))
+        yield from _of_meter(name, meter, usage.terms.meters[name], standing, customer.thresholds, context)
+    yield from _of_budget(customer, usage.total, projected.total if projected else None, context)
+
+
 def _of_meter(
-    meter: Meter, price: Price, standing: _Standing, percentages: Iterable[int], context: alert_texts.Context
-) -> Iterator[tuple[AlertKind, int | None, str]]:
+    name: str,
+    meter: Meter,
+    price: Price,
+    standing: _Standing,
+    percentages: Iterable[int],
+    context: alert_texts.Context,
+) -> Iterator[_Crossing]:
     included, units, projected = price.included, standing.used, standing.forecast
     if included is None or price.overage is None:
         return
     # Of nothing included there is no share; the first unit is told as overage.
     for percent in _reached(units, included, percentages) if included else ():
-        yield AlertKind.USAGE, percent, alert_texts.usage(meter, units, included, percent, context)
+        text = alert_texts.usage(meter, units, included, percent, context)
+        yield _Crossing(AlertKind.USAGE, name, percent, text)
     if units > included:
-        yield AlertKind.OVERAGE, None, alert_texts.overage(meter, included, price.overage, context)
+        text = alert_texts.overage(meter, included, price.overage, context)
+        yield _Crossing(AlertKind.OVERAGE, name, None, text)
     if projected is not None and units < included <= projected:
-        yield AlertKind.FORECAST, PERCENT, alert_texts.forecast(meter, projected, included, context)
+        text = alert_texts.forecast(meter, projected, included, context)
+        yield _Crossing(AlertKind.FORECAST, name, PERCENT, text)
 
 
 def _of_budget(
     customer: Customer, total: Decimal, projected: Decimal | None, context: alert_texts.Context
-) -> Iterator[tuple[AlertKind, int, str]]:
+) -> Iterator[_Crossing]:
     budget = customer.budget
     if budget is None:
         return
+    if not budget:
+        # Of nothing there is no share: the first cent is told, once.
+        if total:
+            yield _Crossing(AlertKind.BUDGET, None, PERCENT, alert_texts.no_budget(total, context))
+        return
     for percent in _reached(total, budget, customer.thresholds):
-        yield AlertKind.BUDGET, percent, alert_texts.budget(total, budget, percent, context)
+        text = alert_texts.budget(total, budget, percent, context)
+        yield _Crossing(AlertKind.BUDGET, None, percent, text)
     if projected is not None and total < budget <= projected:
-        yield AlertKind.BUDGET_FORECAST, PERCENT, alert_texts.budget_forecast(projected, budget, context)
+        text = alert_texts.budget_forecast(projected, budget, context)
+        yield _Crossing(AlertKind.BUDGET_FORECAST, None, PERCENT, text)
 
 
 def _reached(used: Decimal, limit: Decimal, percentages: Iterable[int]) -> list[int]:
