@@ -36,6 +36,7 @@ PRICED = [
     "core.basis",
     "core.billable",
     "core.catalog",
+    "core.currencies",
     "core.exact",
     "core.forecast",
     "core.instances",
