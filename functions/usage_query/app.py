@@ -21,11 +21,12 @@ from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import CurrentPeriod
 from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.contract import Pace, WhoAmI, canonical_json
-from metering.core.instants import hour_of
+from metering.core.usage import PeriodUsage
 from metering.tables.tables import Tables
 from usage_query.alerts import alerts_of
 from usage_query.current_period import Standing, current_period, instance_states
-from usage_query.live import live_usage, newest_reports
+from usage_query.live import LiveUsage, live_usage, newest_reports
+from usage_query.shown import Shown, shown_period
 
 
 class QuerySettings(Settings):
@@ -84,10 +85,11 @@ class UsageQuery:
         account = self.tables.customers.account(customer_id)
         if account is None:
             raise ApiError(404, "unknown_customer", "this customer has no billing profile yet")
-        billing = account.period_at(hour_of(now))
-        if billing is None:
-            raise ApiError(404, "no_period", "the customer's first billing period has not begun")
-        live = live_usage(customer_id, billing, now, self.tables, self.catalog)
+        shown = shown_period(account, now)
+        if shown is None:
+            raise ApiError(404, "no_period", "the subscription ended before its first billing period")
+        billing = shown.billing
+        live = self._live(customer_id, shown, now)
         newest = newest_reports(customer_id, account.instance_ids, now, SILENT_AFTER, self.tables.reports)
         told = (stored.alert for stored in self.tables.alerts.since(customer_id, billing.start))
         standing = Standing(
@@ -95,12 +97,19 @@ class UsageQuery:
             as_of=live.as_of,
             instances=instance_states(account.instance_ids, newest, now),
             alerts=alerts_of(told, billing),
+            ended_at=shown.ended_at,
+            begins_at=shown.begins_at,
         )
         answer = current_period(live.usage, standing, now)
         etag = _etag(answer)
         if event.get("headers", {}).get("if-none-match") == etag:
             return {"statusCode": 304, "headers": {"etag": etag, "cache-control": "no-cache"}}
         return json_answer(200, answer, {"etag": etag, "cache-control": "no-cache"})
+
+    def _live(self, customer_id: str, shown: Shown, now: datetime) -> LiveUsage:
+        if shown.begins_at is not None:
+            return LiveUsage(PeriodUsage(shown.billing, (), self.catalog), now)
+        return live_usage(customer_id, shown.billing, now, self.tables, self.catalog)
 
 
 def build(settings: QuerySettings, tables: Tables, _clients: Clients) -> UsageQuery:

@@ -1,4 +1,4 @@
-"""The current period of a customer, as its page shows it.
+"""The current period of a customer, or the last or the coming one, as its page shows it.
 
 A pure function of hours, terms and the present; reading them is `usage_query.live`'s.
 """
@@ -13,6 +13,7 @@ from metering.core.answers import (
     AdjustmentMade,
     CurrentPeriod,
     EstimatedInvoice,
+    Flag,
     InstanceState,
     InvoiceLine,
     MeterUsage,
@@ -28,7 +29,7 @@ from metering.core.periods import Period
 from metering.core.rating import BASE_FEE, Line
 from metering.core.usage import PeriodUsage
 from usage_query.days import daily_breakdown
-from usage_query.flags import flags_of
+from usage_query.flags import ended, flags_of, not_begun
 from usage_query.original import known_figures, plan_limits
 
 ESTIMATE_METHOD = "usage so far at the period's prices, before discounts and tax; GB means 2^30 bytes"
@@ -39,13 +40,16 @@ class Standing:
     """What a page shows beside a period's usage.
 
     ``as_of`` is the instant up to which everything accepted is in the hours; ``instances`` are those the
-    customer has now, ``alerts`` what was told in the period, newest first.
+    customer has now, ``alerts`` what was told in the period, newest first. ``ended_at`` is set when the
+    period is the last one of a subscription that has ended, ``begins_at`` when it is still to come.
     """
 
     customer_id: str
     as_of: datetime
     instances: Sequence[InstanceState] = ()
     alerts: Sequence[ToldAlert] = ()
+    ended_at: datetime | None = None
+    begins_at: datetime | None = None
 
 
 def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> CurrentPeriod:
@@ -64,6 +68,8 @@ def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> Cur
         plan_limits=plan_limits(terms, catalog),
         daily_breakdown=daily_breakdown(usage, now),
         period=PeriodSpan(start=span.start, end=span.end, elapsed=_elapsed(span, now)),
+        ended_at=standing.ended_at,
+        begins_at=standing.begins_at,
         as_of=standing.as_of.replace(microsecond=0),
         server_time=now.replace(microsecond=0),
         meters=meters,
@@ -71,7 +77,7 @@ def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> Cur
         adjustments=_adjustments(usage),
         alerts=list(standing.alerts),
         instances=list(standing.instances),
-        flags=flags_of(usage, len(standing.instances), now),
+        flags=_flags(usage, standing, now),
     )
 
 
@@ -92,6 +98,14 @@ def instance_states(known: Iterable[str], recent: Iterable[Report], now: datetim
         )
         for instance in sorted({*known, *newest})
     ]
+
+
+def _flags(usage: PeriodUsage, standing: Standing, now: datetime) -> list[Flag]:
+    """Return what a reader must know: first of all, when the period is not the present one."""
+    if standing.begins_at is not None:
+        return [not_begun(standing.begins_at)]
+    of_hours = flags_of(usage, len(standing.instances), now)
+    return [*([] if standing.ended_at is None else [ended(standing.ended_at)]), *of_hours]
 
 
 def _meter_usage(
@@ -148,8 +162,11 @@ def _estimate(usage: PeriodUsage, projected: Forecast) -> EstimatedInvoice:
 
 
 def _elapsed(span: Period, now: datetime) -> Decimal:
-    passed = min(max(hour_of(now) - span.start, timedelta(0)), span.end - span.start)
-    return EXACT.divide(Decimal(passed // SECOND), Decimal(span.seconds)).quantize(Decimal("0.0001"))
+    """Return the share that has passed, by full hours; of a period that was cut short, of what it was."""
+    if span.end <= now:
+        return Decimal(1)
+    passed, whole = max(hour_of(now) - span.start, timedelta(0)), span.end - span.start
+    return EXACT.divide(Decimal(passed // SECOND), Decimal(whole // SECOND)).quantize(Decimal("0.0001"))
 
 
 def _percent(used: Decimal, included: Decimal | None) -> Decimal | None:

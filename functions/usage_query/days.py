@@ -47,4 +47,4 @@ def _level(meter: Meter, hours: list[Hour]) -> Decimal | None:
 
 
 def _days_so_far(period: Period, now: datetime) -> Iterator[date]:
-    return (day for day in period.days() if day <= day_of(now))
+    return (day for day in period.days() if day <= day_of(now)) if period.first_hour <= now else iter(())

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
+from metering.core.alert_texts import moment
 from metering.core.answers import Flag
 from metering.core.catalog import Catalog
-from metering.core.instants import HOUR, HOUR_SECONDS
+from metering.core.contract import OLDEST_WINDOW
+from metering.core.instants import DAY, HOUR, HOUR_SECONDS
 from metering.core.rollup import OVERLAP, Hour
 from metering.core.usage import PeriodUsage
 
@@ -30,10 +32,30 @@ def flags_of(usage: PeriodUsage, instances: int, now: datetime) -> list[Flag]:
     closed = [hour for hour in hours if hour.start + HOUR <= now]
     counted = Counter(flag for hour in hours for flag in hour.flags)
     counted.update(_gap(name) for hour in closed for name in _gaps(hour))
-    counted["no_report"] = sum(1 for hour in usage.span.hours() if hour + HOUR <= now) - len(closed)
+    counted.update(_missing(usage, closed, now))
     counted["instance_missing"] = _hours_with_an_instance_missing(closed, instances)
     flags = [Flag(code=code, message=_text(code), hours=n) for code, n in sorted(counted.items()) if n]
     return [*flags, *_not_told(hours, usage.catalog)]
+
+
+def ended(at: datetime) -> Flag:
+    """Say what a reader sees once the subscription has ended."""
+    return Flag(
+        code="ended", message=f"the subscription ended on {moment(at)}; this is its last period", hours=0
+    )
+
+
+def not_begun(at: datetime) -> Flag:
+    """Say when billing begins, before it has."""
+    message = f"billing begins on {moment(at)}; what is used before is not sold"
+    return Flag(code="not_begun", message=message, hours=0)
+
+
+def _missing(usage: PeriodUsage, closed: Sequence[Hour], now: datetime) -> Counter[str]:
+    """Count the hours that are over and not there: without a report, or kept no more."""
+    there = {hour.start for hour in closed}
+    over = [hour for hour in usage.span.hours() if hour + HOUR <= now and hour not in there]
+    return Counter("expired" if hour < now - OLDEST_WINDOW else "no_report" for hour in over)
 
 
 def _gaps(hour: Hour) -> list[str]:
@@ -72,6 +94,8 @@ def _text(code: str) -> str:
         return "journals of one instance overlapped; what both saw counts once"
     if code == "no_report":
         return "no instance reported in these hours; nothing is billed for them"
+    if code == "expired":
+        return f"hours are kept for {OLDEST_WINDOW // DAY} days; the figures lack those that are older"
     if code == "instance_missing":
         return "an instance that reported before did not; nothing is billed for it in these hours"
     source, _, remark = code.partition(":")

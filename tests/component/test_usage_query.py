@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from metering.aws.web import Identity
 from metering.core.accounts import BillingPeriod, Customer
 from metering.core.catalog import builtin_catalog
+from metering.core.instants import DAY, format_instant, hour_of
 from metering.core.instants import HOUR as ONE_HOUR
-from metering.core.instants import format_instant, hour_of
 from metering.core.periods import Period
 from testing.reports import document, gauge, report, source
 from testing.tables import Calls
@@ -112,9 +114,95 @@ def test_without_a_profile(service: Service) -> None:
 
 
 def test_before_the_first_period(service: Service, now: datetime) -> None:
-    """Before the first period begins there is none to show: 404."""
+    """Before its first period a customer sees when billing begins, in the same shape, and no hour counted."""
+    anchor = hour_of(now) + 2 * ONE_HOUR
+    service.tables.customers.add(Customer(customer_id="cust_8f2c", name="x", plan="starter@1", anchor=anchor))
+    service.post(used(hour_of(now) - ONE_HOUR, 42))
+    service.aggregate()
+    found = service.get(PATH)
+    assert 200 == found.status
+    assert (format_instant(anchor), None) == (found.body["begins_at"], found.body["ended_at"])
+    assert (format_instant(anchor), "0") == (
+        found.body["period"]["start"],
+        found.body["period"]["elapsed"],
+    )
+    assert ("0", [], "29.00") == (
+        found.body["api_calls"],
+        found.body["daily_breakdown"],
+        found.body["estimated_invoice"]["total"],
+    )
+    (flag,) = found.body["flags"]
+    assert ("not_begun", 0) == (flag["code"], flag["hours"])
+    assert flag["message"].startswith(f"billing begins on {anchor.day} {anchor:%B %Y}, {anchor:%H:%M} UTC")
+
+
+def test_between_two_subscriptions(service: Service, now: datetime) -> None:
+    """A customer who comes back sees when billing begins again, not the period that ended."""
+    left(service, hour_of(now) - ONE_HOUR)
+    anchor = hour_of(now) + ONE_HOUR
+    customers = service.tables.customers
+    old = customers.customer("cust_8f2c")
+    assert old is not None
+    customers.replace(old, old.model_copy(update={"stripe_subscription_id": "sub_2", "anchor": anchor}))
+    span = Period.anchored(anchor, anchor)
+    customers.add_period("cust_8f2c", BillingPeriod(start=span.start, end=span.end, plan="professional@1"))
+    found = service.get(PATH).body
+    assert (format_instant(anchor), None, "professional@1") == (
+        found["begins_at"],
+        found["ended_at"],
+        found["plan"],
+    )
+
+
+def left(service: Service, ended: datetime) -> None:
+    """Add a customer whose subscription ended at an instant, ten days after its period began."""
+    made = Customer(
+        customer_id="cust_8f2c",
+        name="Eight",
+        plan="starter@1",
+        anchor=hour_of(ended) - 10 * DAY,
+        stripe_customer_id="cus_1",
+    )
+    service.tables.customers.add(made)
+    span = Period.anchored(hour_of(ended) - 10 * DAY, ended)
+    before = Period.anchored(span.start - 40 * DAY, span.start - 40 * DAY)
+    for one in (before, span):
+        period = BillingPeriod.of(made, one)
+        service.tables.customers.add_period("cust_8f2c", period.cut(ended) if one is span else period)
+
+
+@pytest.mark.parametrize("days", [0, 3, 60, 500])
+def test_after_the_end(service: Service, now: datetime, days: int) -> None:
+    """A customer who left sees what ended and when, and its last period, however long ago that was."""
+    ended = hour_of(now) - days * DAY + timedelta(minutes=5) - ONE_HOUR
+    left(service, ended)
+    service.post(used(hour_of(ended) - ONE_HOUR, 42))
+    service.aggregate()
+    found = service.get(PATH)
+    assert 200 == found.status
+    assert (format_instant(ended), None) == (found.body["ended_at"], found.body["begins_at"])
+    assert (format_instant(ended), "1") == (found.body["period"]["end"], found.body["period"]["elapsed"])
+    assert ("42" if days < 400 else "0") == found.body["api_calls"]
+    flag = found.body["flags"][0]
+    assert ("ended", 0) == (flag["code"], flag["hours"])
+    assert flag["message"].startswith(
+        f"the subscription ended on {ended.day} {ended:%B %Y}, {ended:%H:%M} UTC"
+    )
+    assert found.body == service.get("current_period_portal", PORTAL).body | {
+        name: found.body[name] for name in ("as_of", "server_time")
+    }
+
+
+def test_ended_before_it_began(service: Service, now: datetime) -> None:
+    """A subscription that ended before any period of it has none to show: 404."""
     service.tables.customers.add(
-        Customer(customer_id="cust_8f2c", name="x", plan="starter@1", anchor=hour_of(now) + 2 * ONE_HOUR)
+        Customer(
+            customer_id="cust_8f2c",
+            name="x",
+            plan="starter@1",
+            anchor=hour_of(now) + 2 * ONE_HOUR,
+            stripe_customer_id="cus_1",
+        )
     )
     assert (404, "no_period") == ((found := service.get(PATH)).status, found.code)
 

@@ -81,3 +81,10 @@ def test_gigabytes() -> None:
         day.storage_gb,
         day.api_calls,
     )
+
+
+def test_no_day_before_the_first_hour() -> None:
+    """A period that begins later today has no day yet."""
+    later = Period(START + 15 * HOUR, START + 31 * DAY)
+    assert [] == breakdown([], START + 14 * HOUR, later)
+    assert [START.date()] == [day.date for day in breakdown([], START + 15 * HOUR, later)]

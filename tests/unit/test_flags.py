@@ -6,6 +6,7 @@ import pytest
 
 from metering.core.accounts import BillingPeriod
 from metering.core.catalog import builtin_catalog
+from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import HOUR
 from metering.core.rollup import Coverage, Hour, Level
 from metering.core.usage import PeriodUsage
@@ -108,3 +109,11 @@ def test_an_instance_out_of_service_is_not_missed() -> None:
     """With one instance left, an hour with one is complete."""
     hours = [hour(0, 7200, instances=2), hour(1)]
     assert [] == flags_of(PeriodUsage(PERIOD, hours, CATALOG), 1, START + 2 * HOUR)
+
+
+def test_hours_that_are_kept_no_more() -> None:
+    """Hours older than 400 days are said to be gone, not to be without a report."""
+    now = START + OLDEST_WINDOW + 48 * HOUR
+    assert {"expired": 48, "no_report": 30 * 24 - 48 - 1} == {
+        code: hours for code, hours in codes([hour(48)], now).items() if "not_told" not in code
+    }

@@ -152,7 +152,11 @@ class AdjustmentMade(_Answer):
 
 
 class CurrentPeriod(_Answer):
-    """Everything the usage page shows; one call."""
+    """Everything the usage page shows; one call.
+
+    ``ended_at`` is when the subscription ended, whose last period this is; ``begins_at`` when billing begins,
+    where this is the first period to come and nothing counts yet. At most one of them is not None.
+    """
 
     active_devices: Quantity
     mqtt_gb: Quantity
@@ -164,6 +168,8 @@ class CurrentPeriod(_Answer):
     customer_id: str
     plan: str
     period: PeriodSpan
+    ended_at: Instant | None
+    begins_at: Instant | None
     as_of: Instant
     server_time: Instant
     meters: list[MeterUsage]
