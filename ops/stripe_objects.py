@@ -4,11 +4,11 @@ Source: docs/stripe-protocol.md#setting-up. Everything is found again by event n
 run does nothing; a price in use that differs from the catalogue is never touched.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import batched
-from typing import Any
+from typing import Any, Literal
 
 import stripe
 
@@ -26,6 +26,8 @@ from metering.core.stripe_names import (
 from ops.errors import OperatorError
 
 _LOOKUP_KEYS_A_CALL = 10
+_AS_OURS = ("sum", "hour")
+"""How each of our meters adds up its events, and over which window."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +105,21 @@ def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPr
     Raises
     ------
     OperatorError
-        When a meter or price exists but differs: it is in use and never changed.
+        When a meter or price exists but differs: it is in use and never changed. When one, or a product, is
+        archived.
     """
     have_products = {
-        product.id for product in client.v1.products.list({"limit": LARGEST_PAGE}).auto_paging_iter()
+        product.id: product for product in client.v1.products.list({"limit": LARGEST_PAGE}).auto_paging_iter()
     }
     meters = existing_meters(client)
     have_prices = existing_prices(client, [price.lookup_key for price in prices])
     wanted_meters = {event_name(name): meter.label for name, meter in catalog.meters.items()}
+    for name in products(catalog).keys() & have_products.keys():
+        _check_product(name, have_products[name])
     for name in wanted_meters.keys() & meters.keys():
         _check_meter(name, meters[name])
+    if absent := wanted_meters.keys() - meters.keys():
+        _check_deactivated(absent, _listed_meters(client, "inactive"))
     for price in prices:
         if price.lookup_key in have_prices:
             _check_price(price, have_prices[price.lookup_key], meters)
@@ -148,8 +155,7 @@ def apply(client: stripe.StripeClient, lacking: MissingObjects) -> Iterator[tupl
 
 def existing_meters(client: stripe.StripeClient) -> dict[str, Any]:
     """The account's active meters, by event name."""
-    listed = client.v1.billing.meters.list({"status": "active", "limit": LARGEST_PAGE})
-    return {meter.event_name: meter for meter in listed.auto_paging_iter()}
+    return {meter.event_name: meter for meter in _listed_meters(client, "active")}
 
 
 def existing_prices(client: stripe.StripeClient, lookup_keys: list[str]) -> dict[str, Any]:
@@ -161,6 +167,10 @@ def existing_prices(client: stripe.StripeClient, lookup_keys: list[str]) -> dict
         )
         found |= {str(price.lookup_key): price for price in listed.data}
     return found
+
+
+def _listed_meters(client: stripe.StripeClient, status: Literal["active", "inactive"]) -> Iterator[Any]:
+    yield from client.v1.billing.meters.list({"status": status, "limit": LARGEST_PAGE}).auto_paging_iter()
 
 
 def _metered(lookup_key: str, meter: str, price: Price, catalog: Catalog) -> WantedPrice:
@@ -191,13 +201,35 @@ def _price_params(price: WantedPrice, meters: Mapping[str, Any]) -> Any:
     return params | {"billing_scheme": "tiered", "tiers_mode": "graduated", "tiers": price.tiers}
 
 
+def _check_product(name: str, product: Any) -> None:
+    if not product.active:
+        raise OperatorError(f"the product {name} is archived in Stripe; set it active there")
+
+
 def _check_meter(name: str, meter: Any) -> None:
-    formula = meter.default_aggregation.formula
-    if (formula, meter.event_time_window) != ("sum", "hour"):
+    formula, window = _counting(meter)
+    if (formula, window) != _AS_OURS:
         raise OperatorError(
-            f"the meter {name} is {formula}/{meter.event_time_window}, not sum/hour; meters cannot be "
+            f"the meter {name} is {formula}/{window}, not sum/hour; meters cannot be "
             "changed: deactivate it in Stripe, so that a new one can be made"
         )
+
+
+def _check_deactivated(names: Collection[str], inactive: Iterable[Any]) -> None:
+    """Refuse to make a meter anew that is there: prices in use count on it, and on no other.
+
+    One that counts otherwise than ours was deactivated so that a new one can be made.
+    """
+    for meter in inactive:
+        if meter.event_name in names and _counting(meter) == _AS_OURS:
+            raise OperatorError(
+                f"the meter {meter.event_name} is deactivated in Stripe; reactivate it there ({meter.id}): "
+                "the prices count on it"
+            )
+
+
+def _counting(meter: Any) -> tuple[str, str | None]:
+    return meter.default_aggregation.formula, meter.event_time_window
 
 
 def _check_price(wanted: WantedPrice, price: Any, meters: Mapping[str, Any]) -> None:

@@ -70,6 +70,47 @@ def test_a_price_in_use_is_never_changed(desk: Desk, changed: dict[str, Any], sa
     assert before == desk.changes()
 
 
+def test_an_archived_meter_is_to_be_reactivated(synced: Desk) -> None:
+    """A meter that somebody deactivated is named, to be reactivated: its prices count on no other."""
+    [meter] = [
+        one for one in synced.stripe.v1.billing.meters.list().data if one.event_name == "zemfyre_mqtt_traffic"
+    ]
+    synced.stripe.v1.billing.meters.deactivate(meter.id)
+    before = synced.changes()
+    said = synced.wrong(1, "stripe", "sync")
+
+    assert "the meter zemfyre_mqtt_traffic is deactivated in Stripe" in said
+    assert "reactivate it" in said
+    assert "version" not in said
+    assert before == synced.changes()
+    synced.stripe.v1.billing.meters.reactivate(meter.id)
+    assert [] == synced.good("stripe", "sync", "--json").json["made"]
+
+
+def test_an_archived_product_is_to_be_set_active(synced: Desk) -> None:
+    """A product that somebody archived is named, to be set active: no price can be sold of it."""
+    synced.stripe.v1.products.update("zemfyre_meter_storage", {"active": False})
+    before = synced.changes()
+    said = synced.wrong(1, "stripe", "sync")
+
+    assert "the product zemfyre_meter_storage is archived in Stripe; set it active there" in said
+    assert before == synced.changes()
+
+
+def test_a_meter_that_was_given_up_is_replaced(desk: Desk) -> None:
+    """A deactivated meter that counts otherwise than ours is none of ours: a new one is made beside it."""
+    wrong: Any = {
+        "display_name": "MQTT traffic",
+        "event_name": "zemfyre_mqtt_traffic",
+        "default_aggregation": {"formula": "last"},
+    }
+    meter = desk.stripe.v1.billing.meters.create(wrong)
+    desk.stripe.v1.billing.meters.deactivate(meter.id)
+    made = desk.good("stripe", "sync", "--json").json["made"]
+
+    assert {"kind": "meter", "name": "zemfyre_mqtt_traffic"} in made
+
+
 def test_tiers_that_differ_are_refused(synced: Desk) -> None:
     """A metered price with other tiers than the catalogue's ends the sync."""
     key = "starter@1.devices"
