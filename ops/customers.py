@@ -9,8 +9,9 @@ from datetime import date, datetime
 import stripe
 
 from metering.core.accounts import Account, BillingPeriod, Customer, Status
-from metering.core.catalog import Catalog
+from metering.core.catalog import Catalog, Override
 from metering.core.periods import Period
+from metering.core.shown import shown_period
 from metering.tables.customers import Customers
 from metering.tables.markers import Markers
 from ops.errors import OperatorError
@@ -115,6 +116,43 @@ def add_customer(customers: Customers, customer: Customer, period: Period | None
     if period is not None:
         customers.add_period(customer.customer_id, BillingPeriod.of(customer, period))
     return new
+
+
+@dataclass(frozen=True)
+class CustomerPlan:
+    """A plan's version and the customer's own prices on it; ``start`` is None where it is in force."""
+
+    plan: str
+    override: Override
+    start: datetime | None = None
+
+
+@dataclass(frozen=True)
+class CustomerPlans:
+    """The plan in force, and the one to come where it differs; None where there is none."""
+
+    present: CustomerPlan | None = None
+    coming: CustomerPlan | None = None
+
+
+def customer_plans(account: Account, now: datetime) -> CustomerPlans:
+    """Return what a customer has in its present period, and what it will have when that ends.
+
+    One who has left has neither, one whose first period is to come has no plan in force.
+    """
+    customer, shown = account.customer, shown_period(account, now)
+    if shown is None or shown.ended_at is not None:
+        return CustomerPlans()
+    period = shown.billing
+    if shown.begins_at is not None:
+        return CustomerPlans(coming=CustomerPlan(period.plan, period.override, shown.begins_at))
+    changes = (customer.plan, customer.override) != (period.plan, period.override)
+    coming = (
+        CustomerPlan(customer.plan, customer.override, period.end)
+        if changes and not customer.has_left
+        else None
+    )
+    return CustomerPlans(CustomerPlan(period.plan, period.override), coming)
 
 
 def set_status(customers: Customers, customer: Customer, status: Status, *, dry_run: bool) -> bool:

@@ -32,8 +32,13 @@ class PlanChange:
     changed: bool
 
 
-def planned(customer: Customer, plan: str, override: Override | None, catalog: Catalog) -> Customer:
+def planned(
+    account: Account, plan: str, override: Override | None, catalog: Catalog, now: datetime
+) -> Customer:
     """Return the customer with the next period's plan and override, checked together.
+
+    The present period's plan without an override is that period's, with the customer's own prices in it:
+    whatever was to come is undone.
 
     Raises
     ------
@@ -42,14 +47,20 @@ def planned(customer: Customer, plan: str, override: Override | None, catalog: C
     metering.core.catalog.CatalogError
         When there is no such plan, or the two do not go together.
     """
-    if override is None and customer.override != Override() and plan != customer.plan:
-        raise WrongInputError(
-            f"{customer.customer_id} has prices of its own: give --override with those of the new plan, or "
-            "--override '{}' for none"
-        )
-    chosen = customer.override if override is None else override
-    catalog.terms(catalog.newest(plan), chosen)
-    return customer.model_copy(update={"plan": catalog.newest(plan), "override": chosen})
+    customer, chosen = account.customer, catalog.newest(plan)
+    present = account.period_at(hour_of(now))
+    if override is None:
+        if present is not None and chosen == present.plan:
+            override = present.override
+        elif customer.override == Override() or chosen == customer.plan:
+            override = customer.override
+        else:
+            raise WrongInputError(
+                f"{customer.customer_id} has prices of its own: give --override with those of the new plan, "
+                "or --override '{}' for none"
+            )
+    catalog.terms(chosen, override)
+    return customer.model_copy(update={"plan": chosen, "override": override})
 
 
 def set_plan(

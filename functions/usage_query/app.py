@@ -21,12 +21,12 @@ from metering.core.alerts import SILENT_AFTER
 from metering.core.answers import CurrentPeriod
 from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.contract import Pace, WhoAmI, canonical_json
+from metering.core.shown import Shown, shown_period
 from metering.core.usage import PeriodUsage
 from metering.tables.tables import Tables
 from usage_query.alerts import alerts_of
 from usage_query.current_period import Standing, current_period, instance_states
 from usage_query.live import LiveUsage, live_usage, newest_reports
-from usage_query.shown import Shown, shown_period
 
 
 class QuerySettings(Settings):

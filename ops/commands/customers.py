@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from metering.core.accounts import Account, Customer, Status
-from metering.core.catalog import Catalog, Override, builtin_catalog
+from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.instants import format_instant
-from ops.customers import NewCustomer, add_new, days_to_report, set_status
+from ops.customers import CustomerPlan, NewCustomer, add_new, customer_plans, days_to_report, set_status
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
 from ops.stripe_account import DAYS_UNTIL_DUE, stripe_client
@@ -100,12 +100,15 @@ def _add(  # noqa: PLR0913  a command line's options, each its own parameter
 
 
 def _show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
-    """Show a customer: profile, Stripe's ids, instances, periods."""
+    """Show a customer: the plan in force and the one to come, profile, Stripe's ids, instances, periods."""
     account = Deployment(stack).account(customer_id)
+    found = customer_plans(account, datetime.now(UTC))
     if as_json:
         print_json(
             {
                 "customer": account.customer.model_dump(mode="json", exclude_none=True),
+                "plan": _described(found.present),
+                "next_plan": _described(found.coming),
                 "instances": [
                     {"instance_id": one.instance_id, "keys": len(one.digests)} for one in account.instances
                 ],
@@ -113,11 +116,11 @@ def _show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> 
             }
         )
         return
-    profile = account.customer.model_dump(mode="json", exclude_none=True)
-    if account.customer.override == Override():
-        del profile["override"]
+    profile = account.customer.model_dump(mode="json", exclude_none=True, exclude={"plan", "override"})
     shown = [
-        (name, value if isinstance(value, str) else json.dumps(value)) for name, value in profile.items()
+        *_plan_rows("", found.present),
+        *(_plan_rows("next ", found.coming) if found.coming else ()),
+        *((name, value if isinstance(value, str) else json.dumps(value)) for name, value in profile.items()),
     ]
     print_rows(shown, ("field", "value"), as_json=False, title=customer_id)
     print_rows(
@@ -136,14 +139,17 @@ def _show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> 
 
 
 def _list(*, stack: Stack, as_json: AsJson = False) -> None:
-    """List all customers."""
-    deployment = Deployment(stack)
+    """List all customers, with the plan in force and, where another is to come, that one and from when on."""
+    deployment, now = Deployment(stack), datetime.now(UTC)
+    customers = deployment.tables.customers
     rows = []
     for customer_id in progress(sorted(deployment.fleet()), "customers"):
-        customer = deployment.tables.customers.customer(customer_id)
+        customer = customers.customer(customer_id)
         if customer is not None:
-            rows.append(_row(customer))
-    print_rows(rows, ("customer", "name", "plan", "status", "stripe_customer"), as_json=as_json)
+            # Without its instances, of which a large customer has many.
+            rows.append(_row(Account(customer, (), tuple(customers.periods(customer_id))), now))
+    columns = ("customer", "name", "plan", "next_plan", "from", "status", "stripe_customer")
+    print_rows(rows, columns, as_json=as_json)
 
 
 def _suspend(
@@ -192,11 +198,38 @@ def _print_request(request: NewCustomer, present: Account | None, catalog: Catal
     print_rows(rows, ("kind", "name"), as_json=False, title="to be made, or attached to")
 
 
-def _row(customer: Customer) -> tuple[str | None, ...]:
+def _row(account: Account, now: datetime) -> tuple[str | None, ...]:
+    customer, found = account.customer, customer_plans(account, now)
     return (
         customer.customer_id,
         customer.name,
-        customer.plan,
+        found.present.plan if found.present else None,
+        found.coming.plan if found.coming else None,
+        _start(found.coming),
         customer.status.value,
         customer.stripe_customer_id,
     )
+
+
+def _plan_rows(which: str, plan: CustomerPlan | None) -> list[tuple[str, str]]:
+    """Return a plan as rows for people: its version, the customer's own prices, from when on it comes."""
+    described = _described(plan)
+    if described is None:
+        return [(f"{which}plan", "none")]
+    own = described["override"]
+    rows = [(f"{which}plan", described["plan"]), (f"{which}override", json.dumps(own) if own else "none")]
+    return [*rows, ("from", described["from"])] if "from" in described else rows
+
+
+def _described(plan: CustomerPlan | None) -> dict[str, Any] | None:
+    """Return a plan as JSON has it."""
+    if plan is None:
+        return None
+    own = plan.override.model_dump(mode="json", exclude_defaults=True)
+    described: dict[str, Any] = {"plan": plan.plan, "override": own}
+    start = _start(plan)
+    return described if start is None else described | {"from": start}
+
+
+def _start(plan: CustomerPlan | None) -> str | None:
+    return None if plan is None or plan.start is None else format_instant(plan.start)

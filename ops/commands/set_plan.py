@@ -33,17 +33,14 @@ def _set_plan(
 ) -> None:
     """Give a customer another plan, or other prices of its own, when its present period ends.
 
-    The present period keeps its plan. Setting the present plan again undoes a change that has not come yet.
+    The present period keeps its plan. Setting the present plan again undoes a change that has not come yet,
+    and keeps the prices that the customer has in it.
     """
     catalog, deployment, now = builtin_catalog(), Deployment(stack), datetime.now(UTC)
     account = deployment.account(customer_id)
     with wrong_input():
-        wanted = planned(
-            account.customer,
-            catalog.newest(plan),
-            None if override is None else read_override(override),
-            catalog,
-        )
+        own = None if override is None else read_override(override)
+        wanted = planned(account, plan, own, catalog, now)
     if dry_run:
         effective, changed = present_end(account, now), wanted != account.customer
     else:

@@ -96,7 +96,15 @@ LOADS = {
     "usage_query": [
         *EVERY,
         *PRICED,
-        *["aws.web", "core.alert_texts", "core.alerts", "core.answers", "tables.alerts", "tables.reports"],
+        *[
+            "aws.web",
+            "core.alert_texts",
+            "core.alerts",
+            "core.answers",
+            "core.shown",
+            "tables.alerts",
+            "tables.reports",
+        ],
     ],
 }
 

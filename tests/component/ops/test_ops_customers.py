@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from metering.core.accounts import Customer, PeriodState
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.catalog import builtin_catalog
-from metering.core.instants import DAY, HOUR, hour_of
+from metering.core.instants import DAY, HOUR, format_instant, hour_of
 from metering.tables.shards import shard_of
 from ops.attach import attach
 from ops.subscriptions import SubscriptionRequest, subscribe
@@ -230,6 +230,77 @@ def test_customers_are_listed_and_shown(synced: Desk) -> None:
     assert "Acme" in synced.good("customers", "show", "acme").out
     [instance] = synced.tables.customers.account("acme").instances  # type: ignore[union-attr]  # it is there
     assert instance.digests[0] not in shown.out
+
+
+def _rows(out: str) -> list[list[str]]:
+    """Return the cells of every line of the tables that were printed."""
+    bar = "\N{BOX DRAWINGS LIGHT VERTICAL}"
+    return [[cell.strip() for cell in line.strip(bar).split(bar)] for line in out.splitlines() if bar in line]
+
+
+def test_the_plan_in_force_stands_beside_the_one_to_come(synced: Desk) -> None:
+    """List and show have the plan of the present period, and beside it the one to come and from when."""
+    synced.good(*ADD, "--override", OVERRIDE)
+    [period] = synced.tables.customers.periods("acme")
+    end = format_instant(period.end)
+    [before] = synced.good("customers", "list", "--json").json
+    assert ("starter@1", None, None) == (before["plan"], before["next_plan"], before["from"])
+    assert None is synced.good("customers", "show", "acme", "--json").json["next_plan"]
+    synced.good("customers", "set-plan", "acme", "professional", "--override", "{}")
+
+    [row] = synced.good("customers", "list", "--json").json
+    assert ("starter@1", "professional@1", end) == (row["plan"], row["next_plan"], row["from"])
+    shown = synced.good("customers", "show", "acme", "--json").json
+    own = {"meters": {"devices": {"included": "0", "overage": "1.50"}}}
+    assert {"plan": "starter@1", "override": own} == shown["plan"]
+    assert {"plan": "professional@1", "override": {}, "from": end} == shown["next_plan"]
+    rows = dict(row for row in _rows(synced.good("customers", "show", "acme").out) if len(row) == 2)
+    assert ("starter@1", "professional@1", end) == (rows["plan"], rows["next plan"], rows["from"])
+    assert ("1.50" in rows["override"], "none") == (True, rows["next override"])
+
+
+def test_other_prices_to_come_on_the_same_plan_are_shown(synced: Desk) -> None:
+    """Where only the customer's own prices change, the same plan stands beside itself, with its prices."""
+    synced.good(*ADD)
+    synced.good("customers", "set-plan", "acme", "starter", "--override", '{"base_fee": "25"}')
+
+    [row] = synced.good("customers", "list", "--json").json
+    assert ("starter@1", "starter@1") == (row["plan"], row["next_plan"])
+    shown = synced.good("customers", "show", "acme", "--json").json
+    assert ({}, {"base_fee": "25"}) == (shown["plan"]["override"], shown["next_plan"]["override"])
+
+
+def test_a_customer_who_left_has_no_plan_in_force(desk: Desk) -> None:
+    """After the last period's end no plan is in force and none is to come."""
+    ended = hour_of(desk.now) - DAY
+    left = Customer(
+        customer_id="acme", name="Acme", plan="starter@1", anchor=ended - 31 * DAY, stripe_customer_id="cus_1"
+    )
+    desk.tables.customers.add(left)
+    period = BillingPeriod(start=ended - 31 * DAY, end=ended, plan="starter@1")
+    desk.tables.customers.add_period("acme", period)
+
+    [row] = desk.good("customers", "list", "--json").json
+    assert (None, None) == (row["plan"], row["next_plan"])
+    shown = desk.good("customers", "show", "acme", "--json").json
+    assert (None, None) == (shown["plan"], shown["next_plan"])
+
+
+def test_a_customer_whose_first_period_is_to_come(desk: Desk) -> None:
+    """Before the first period no plan is in force; the one to come stands there with when it begins."""
+    begins = hour_of(desk.now) + 2 * HOUR
+    coming = Customer(
+        customer_id="acme",
+        name="Acme",
+        plan="starter@1",
+        anchor=begins,
+        stripe_customer_id="cus_1",
+        stripe_subscription_id="sub_1",
+    )
+    desk.tables.customers.add(coming)
+
+    [row] = desk.good("customers", "list", "--json").json
+    assert (None, "starter@1", format_instant(begins)) == (row["plan"], row["next_plan"], row["from"])
 
 
 def test_suspending_and_resuming(synced: Desk) -> None:

@@ -81,6 +81,39 @@ def test_the_present_plan_undoes_the_change(subscribed: Desk) -> None:
     assert "starter@1" == _account(subscribed).customer.plan
 
 
+@pytest.mark.parametrize("kept_out", [(), ("--no-stripe",)])
+@pytest.mark.parametrize(
+    "change", [("professional", "--override", "{}"), ("starter", "--override", '{"base_fee": "25"}')]
+)
+def test_undoing_a_change_restores_the_customer_s_own_prices(
+    synced: Desk, kept_out: tuple[str, ...], change: tuple[str, ...]
+) -> None:
+    """The present plan again, without an override, is the present period's with its own prices."""
+    own = '{"base_fee": "19", "meters": {"devices": {"included": "25", "overage": "1.50"}}}'
+    synced.good(*ADD, "--override", own, *kept_out)
+    added = _account(synced).customer
+    synced.good(*SET, *change)
+    assert added != _account(synced).customer
+    synced.good(*SET, "starter")
+
+    assert added == _account(synced).customer
+    assert "has already starter@1" in synced.good(*SET, "starter").out
+    if not kept_out:
+        assert None is _subscription(synced).schedule
+        synced.simulator.clock.advance(32 * 86_400)
+        _refresh(synced)
+        assert [added.override] * 2 == [one.override for one in _account(synced).periods]
+
+
+def test_a_change_with_own_prices_is_undone_without_asking(subscribed: Desk) -> None:
+    """Own prices that were to come need no word of what becomes of them when the change is undone."""
+    subscribed.good(*SET, "enterprise", "--override", '{"base_fee": "500"}')
+    subscribed.good(*SET, "starter")
+
+    customer = _account(subscribed).customer
+    assert ("starter@1", Override()) == (customer.plan, customer.override)
+
+
 def test_another_plan_replaces_the_one_that_was_planned(subscribed: Desk) -> None:
     """Of several changes in one period the last one counts, own prices included."""
     subscribed.good(*SET, "professional")
@@ -100,7 +133,7 @@ def test_a_plan_can_change_every_period(subscribed: Desk) -> None:
     subscribed.simulator.clock.advance(32 * 86_400)
     _refresh(subscribed)
     account, now = _account(subscribed), subscribed.now
-    wanted = planned(account.customer, "starter@1", None, builtin_catalog())
+    wanted = planned(account, "starter@1", None, builtin_catalog(), now)
     change = set_plan(subscribed.stripe, account, wanted, subscribed.tables, builtin_catalog(), now)
     assert account.periods[-1].end == change.effective
     assert {"professional@1"} == _plans(subscribed)
@@ -198,7 +231,7 @@ def test_a_change_of_the_profile_meanwhile_is_not_overwritten(desk: Desk) -> Non
     desk.good(*ADD, "--no-stripe")
     read = _account(desk)
     desk.good("customers", "suspend", "acme")
-    wanted = planned(read.customer, "professional@1", None, builtin_catalog())
+    wanted = planned(read, "professional@1", None, builtin_catalog(), desk.now)
     with pytest.raises(OperatorError, match="changed meanwhile"):
         set_plan(None, read, wanted, desk.tables, builtin_catalog(), datetime.now(UTC))
 

@@ -1,6 +1,6 @@
-"""Which period a customer's page shows: the present one, else the last one or the one to come.
+"""Which period of a customer is shown: the present one, else the last one or the one to come.
 
-Source: docs/contract.md#the-api.
+Pure. Source: docs/contract.md#the-api.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Shown:
 
 
 def shown_period(account: Account, now: datetime) -> Shown | None:
-    """Return the period that a page shows; None when the subscription ended before any period of it."""
+    """Return the period that is shown; None when the subscription ended before any period of it."""
     if account.customer.has_left:
         last = max(account.periods, key=lambda period: period.start, default=None)
         if last is not None and last.end <= now:
