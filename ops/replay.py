@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from metering.core.conservation import Difference, hour_differences
-from metering.core.instants import HOUR
-from metering.core.rollup import rollup
-from metering.tables.hour_pairs import hour_pairs
+from metering.tables.hour_pairs import hour_pairs, made_as
 from metering.tables.tables import Tables
 from ops.errors import OperatorError
 
@@ -68,8 +66,8 @@ def replay(span: Span, tables: Tables, *, dry_run: bool) -> Iterator[Replayed]:
         if not hour_differences(pair.recomputed, pair.stored):
             yield Replayed(pair.hour)
             continue
-        stored = next(tables.hours.between(customer, pair.hour, pair.hour + HOUR), None)
-        recomputed = rollup(pair.hour, tables.reports.of_hour(customer, pair.hour))
+        stored = tables.hours.hour(customer, pair.hour)
+        recomputed = made_as(stored, pair.hour, tables.reports.of_hour(customer, pair.hour))
         differences = tuple(hour_differences(recomputed, stored))
         marked = bool(differences and recomputed.instances) and not dry_run
         if marked:

@@ -21,9 +21,8 @@ from metering.core.conservation import (
     ledger_differences,
 )
 from metering.core.instants import HOUR, hour_of
-from metering.core.rollup import rollup
 from metering.core.usage import PeriodUsage
-from metering.tables.hour_pairs import HourPair, hour_pairs
+from metering.tables.hour_pairs import HourPair, hour_pairs, made_as
 from metering.tables.ledger import SENT
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
@@ -100,8 +99,8 @@ def _hour(customer_id: str, pair: HourPair, tables: Tables) -> list[Difference]:
         return []
     if tables.markers.dirty_hour(customer_id, pair.hour) is not None:
         return []
-    stored = next(tables.hours.between(customer_id, pair.hour, pair.hour + HOUR), None)
-    recomputed = rollup(pair.hour, tables.reports.of_hour(customer_id, pair.hour))
+    stored = tables.hours.hour(customer_id, pair.hour)
+    recomputed = made_as(stored, pair.hour, tables.reports.of_hour(customer_id, pair.hour))
     found = hour_differences(recomputed, stored)
     if found:
         tables.markers.touch_dirty(customer_id, pair.hour)

@@ -10,8 +10,9 @@ from datetime import date, datetime
 from aggregate.after_end import lies_after_end
 from metering.aws.observability import count, logger
 from metering.core.catalog import Catalog
+from metering.core.falls import fallen
 from metering.core.instants import DAY, HOUR, day_of, format_instant
-from metering.core.rollup import Hour, rollup
+from metering.core.rollup import NEWEST_VERSION, Hour, rollup
 from metering.tables.customers import Customers
 from metering.tables.tables import Tables
 
@@ -34,8 +35,11 @@ def recompute(
     marker = tables.markers.dirty_hour(customer_id, hour)
     if marker is None:
         return None
-    computed = rollup(hour, tables.reports.of_hour(customer_id, hour))
+    stored = tables.hours.hour(customer_id, hour)
+    version = _version(customer_id, hour, stored, tables.customers)
+    computed = rollup(hour, tables.reports.of_hour(customer_id, hour), version)
     if computed.instances:
+        _tell_fall(customer_id, stored, computed)
         tables.hours.put(customer_id, computed)
         for day in _days_to_send(customer_id, hour, now, tables.customers, catalog):
             tables.markers.touch_unsent(customer_id, day)
@@ -49,6 +53,33 @@ def recompute(
             _evaluate(evaluate, customer_id, hour, now)
     tables.markers.clear_dirty(marker)
     return computed
+
+
+def _version(customer_id: str, hour: datetime, stored: Hour | None, customers: Customers) -> int:
+    """Return the rule by which to make an hour: its period is asked only where the rule has changed since."""
+    if stored is None or stored.version == NEWEST_VERSION:
+        return NEWEST_VERSION
+    account = customers.account(customer_id)
+    period = account.period_at(hour) if account else None
+    return period.rollup_version(stored) if period else NEWEST_VERSION
+
+
+def _tell_fall(customer_id: str, stored: Hour | None, computed: Hour) -> None:
+    """Say that an hour is about to fall, before it does: a crash in between says it twice, not never."""
+    if stored is None or computed.computed_from < stored.computed_from:
+        return
+    if metrics := fallen(stored, computed):
+        count("hour_fell")
+        logger.error(
+            "an hour fell",
+            extra={
+                "customer_id": customer_id,
+                "hour": format_instant(computed.start),
+                "metrics": metrics,
+                "computed_from": [stored.computed_from, computed.computed_from],
+                "version": [stored.version, computed.version],
+            },
+        )
 
 
 def _evaluate(evaluate: Evaluation, customer_id: str, hour: datetime, now: datetime) -> None:

@@ -18,6 +18,7 @@ from metering.core.contract import (
     field_errors,
 )
 from metering.core.instants import format_instant
+from metering.core.periods import MORE_THAN_A_PERIOD, is_past_retention
 from metering.tables.reports import Outcome, Stored
 from metering.tables.tables import Tables
 
@@ -49,6 +50,7 @@ def accept(body: bytes, identity: Identity, now: datetime, tables: Tables) -> Ac
     if report.instance_id != identity.instance_id:
         raise ApiError(403, "forbidden", "this key is not for that instance")
     check_window(report.window_start, now)
+    check_period(report.customer_id, report.window_start, now, tables)
     stored = tables.reports.put(report)
     tables.markers.touch_dirty(report.customer_id, report.window_start)
     if stored.outcome is Outcome.CONFLICT:
@@ -97,4 +99,24 @@ def check_window(window: datetime, now: datetime) -> None:
         raise ApiError(422, "window_in_future", text, [FieldError(field="window_start", message=text)])
     if window <= now - OLDEST_WINDOW:
         text = f"reports are kept for {OLDEST_WINDOW.days} days; this window is older"
+        raise ApiError(422, "window_too_old", text, [FieldError(field="window_start", message=text)])
+
+
+def check_period(customer_id: str, window: datetime, now: datetime, tables: Tables) -> None:
+    """Refuse a window of a final period that began before everything that is still kept.
+
+    Nothing would ever be made of it: late usage of such a period is worked out no more. Windows that no such
+    period can hold ask for no period.
+
+    Raises
+    ------
+    ApiError
+        422 ``window_too_old``.
+    """
+    if window > now - OLDEST_WINDOW + MORE_THAN_A_PERIOD:
+        return
+    period = tables.customers.final_period_at(customer_id, window)
+    if period is not None and is_past_retention(period.span, now):
+        begun = format_instant(period.start)
+        text = f"the window's period is invoiced, and began more than {OLDEST_WINDOW.days} days ago: {begun}"
         raise ApiError(422, "window_too_old", text, [FieldError(field="window_start", message=text)])

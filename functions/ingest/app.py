@@ -17,6 +17,7 @@ from metering.tables.tables import Tables
 class IngestSettings(Settings):
     """What ingest reads from its environment."""
 
+    customers_table: str
     reports_table: str
     markers_table: str
     report_every_seconds: Pace = 900
@@ -57,7 +58,7 @@ def build(settings: IngestSettings, tables: Tables, _clients: Clients) -> Ingest
 
 
 def _tell(accepted: Accepted) -> None:
-    """Say what an operator must know: unknown metrics, and a revision that lowers a counter."""
+    """Say what an operator must know: unknown metrics, and a revision that lowers an amount."""
     report, stored = accepted.report, accepted.stored
     count(f"report_{stored.outcome.value}")
     where = {
@@ -72,4 +73,4 @@ def _tell(accepted: Accepted) -> None:
         logger.info("metrics that the registry does not know", extra=where | {"metrics": unknown})
     if stored.lowered:
         count("regression")
-        logger.error("a higher revision lowers a counter", extra=where | {"metrics": stored.lowered})
+        logger.error("a higher revision lowers an amount", extra=where | {"metrics": stored.lowered})

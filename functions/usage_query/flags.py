@@ -9,7 +9,7 @@ from metering.core.answers import Flag
 from metering.core.catalog import Catalog
 from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import DAY, HOUR, HOUR_SECONDS
-from metering.core.rollup import OVERLAP, Hour
+from metering.core.rollup import LEFT_OUT, OVERLAP, Hour
 from metering.core.usage import PeriodUsage
 
 GAP_SECONDS = 60
@@ -99,6 +99,8 @@ def _text(code: str) -> str:
     if code == "instance_missing":
         return "an instance that reported before did not; nothing is billed for it in these hours"
     source, _, remark = code.partition(":")
+    if source == LEFT_OUT:
+        return f"{remark}: journals of one instance overlapped; what does not fit together was left out"
     if source == "gap":
         return f"{remark} could not be read for part of these hours; nothing is billed for that time"
     return f"{source}: {remark.replace('_', ' ')}"

@@ -39,7 +39,8 @@ def live_usage(
     dirty = [marker.hour for marker in tables.markers.dirty_of(customer_id) if span.has_hour(marker.hour)]
     found = {hour.start: hour for hour in tables.hours.of_period(customer_id, span)}
     for start in dirty[:MOST_RECOMPUTED]:
-        recomputed = rollup(start, tables.reports.of_hour(customer_id, start))
+        version = billing.rollup_version(found.get(start))
+        recomputed = rollup(start, tables.reports.of_hour(customer_id, start), version)
         if recomputed.instances:
             found[start] = recomputed
     as_of = dirty[MOST_RECOMPUTED] if len(dirty) > MOST_RECOMPUTED else now

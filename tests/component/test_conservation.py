@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from metering.core.conservation import Difference, Stage
 from metering.core.instants import DAY, HOUR, format_instant
 from metering.core.late_usage import LateItem
 from metering.core.periods import Period
-from metering.core.rollup import Hour
+from metering.core.rollup import Hour, rollup
 from metering.core.settlements import SettleItem, SettleKind
 from metering.tables.ledger import Day, Entry
 from metering.tables.tables import Tables
@@ -129,6 +130,24 @@ def test_conserved_usage_differs_nowhere(books: Books) -> None:
 def test_all_hours_of_both_periods_are_compared(books: Books) -> None:
     """The last period's hours count as much as the open one's."""
     assert 3 == conserve(CUSTOMER.customer_id, NOW, books.tables, CATALOG).hours
+
+
+def test_an_hour_is_checked_by_the_rule_it_was_made_by(books: Books) -> None:
+    """A rule that changes makes no stored hour differ, and marks none; one that lost usage is still found."""
+    chain = [
+        report(LAST, span, state_id=name, counters={"http_requests": 1})
+        for name, span in (("a", (0, 1200)), ("b", (1000, 2600)), ("c", (2400, 3600)))
+    ]
+    for journal in chain:
+        books.tables.reports.put(journal)
+    of_hour = list(books.tables.reports.of_hour(CUSTOMER.customer_id, LAST))
+    books.tables.hours.put(CUSTOMER.customer_id, rollup(LAST, of_hour, version=1))
+    books.send()
+    assert [] == books.differences()
+    assert [] == books.dirty()
+    assert rollup(LAST, of_hour).flags != rollup(LAST, of_hour, version=1).flags
+    books.tables.hours.put(CUSTOMER.customer_id, replace(rollup(LAST, of_hour, version=1), counters={}))
+    assert "http_requests" in [difference.metric for difference in books.differences()]
 
 
 @pytest.mark.parametrize("hour", HOURS)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import HOUR as ONE_HOUR
-from metering.core.rollup import Coverage, Hour, Level
+from metering.core.periods import HOURS_KEPT
+from metering.core.rollup import NEWEST_VERSION, Coverage, Hour, Level
 from metering.tables.hours import Hours
 from testing.reports import HOUR
 from testing.tables import items_of
@@ -43,10 +46,27 @@ def read(hours: Hours) -> list[Hour]:
 
 
 def test_an_hour_reads_back(hours: Hours, client: DynamoDBClient) -> None:
-    """An hour reads back exactly, and expires 400 days after it."""
+    """An hour reads back exactly, and expires 35 days after the last report of it could come."""
     assert hours.put("acme", FULL)
     assert [FULL] == read(hours)
-    assert str(int((HOUR + OLDEST_WINDOW).timestamp())) == items_of(client)[0]["ttl"]["N"]
+    assert FULL == hours.hour("acme", HOUR)
+    assert (timedelta(days=435), timedelta(days=400)) == (HOURS_KEPT, OLDEST_WINDOW)
+    assert str(int((HOUR + HOURS_KEPT).timestamp())) == items_of(client)[0]["ttl"]["N"]
+
+
+def test_an_hour_that_is_not_stored(hours: Hours) -> None:
+    """An hour that nobody stored is none."""
+    assert hours.hour("acme", HOUR) is None
+
+
+def test_an_hour_without_a_version_is_of_the_first(hours: Hours, client: DynamoDBClient) -> None:
+    """An hour stored before hours had versions is of the first; one of the newest rule says so."""
+    hours.put("acme", replace(FULL, version=1))
+    (item,) = items_of(client)
+    assert ("v" in item, [1]) == (False, [hour.version for hour in read(hours)])
+    hours.put("acme", FULL)
+    (item,) = items_of(client)
+    assert (str(NEWEST_VERSION), [NEWEST_VERSION]) == (item["v"]["N"], [hour.version for hour in read(hours)])
 
 
 @pytest.mark.parametrize(("stored", "offered", "kept"), [(5, 6, 6), (5, 5, 5), (6, 5, 6), (9, 10, 10)])

@@ -11,6 +11,7 @@ import pytest
 from ingest.accept import accept, check_window
 from metering.aws.settings import SettingsError
 from metering.aws.web import ApiError, Identity
+from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.contract import MAX_REPORT_BYTES, Report
 from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.instants import format_instant, hour_of
@@ -216,6 +217,39 @@ def test_a_window_too_old(service: Service, now: datetime) -> None:
     assert ["window_start"] == answer.fields
 
 
+def period(start: datetime, state: PeriodState = PeriodState.FINALISED) -> BillingPeriod:
+    """Return a period of thirty days."""
+    return BillingPeriod(start=start, end=start + timedelta(days=30), plan="starter@1", state=state)
+
+
+@pytest.mark.parametrize(
+    ("begun", "state", "status"),
+    [
+        pytest.param(400, PeriodState.FINALISED, 422, id="final, its first hour past retention"),
+        pytest.param(399, PeriodState.FINALISED, 202, id="final, all of it within retention"),
+        pytest.param(400, PeriodState.OPEN, 202, id="not final"),
+    ],
+)
+def test_a_window_of_a_period_past_retention(
+    service: Service, now: datetime, begun: int, state: PeriodState, status: int
+) -> None:
+    """A window within retention is refused where its period is final and began before it: 422, not stored."""
+    start = hour_of(now) - timedelta(days=begun)
+    service.tables.customers.add_period("cust_8f2c", period(start, state))
+    answer = service.post(document(start + timedelta(days=10)))
+    assert status == answer.status
+    if status == 422:
+        refused(service, answer, 422, "window_too_old")
+        assert ["window_start"] == answer.fields
+
+
+def test_a_young_window_asks_for_no_period(service: Service, now: datetime) -> None:
+    """Only windows that a period past retention could hold cost a read of the customer's periods."""
+    watched = Calls().watch(service.client)
+    service.post(document(hour_of(now) - timedelta(days=364)))
+    assert [] == watched.of("Query", "GetItem")
+
+
 @pytest.mark.parametrize(
     ("identity", "code"),
     [
@@ -255,6 +289,16 @@ def test_a_regression_is_alarmed(
     assert [1.0] == emitted(capsys)["regression"]
 
 
+def test_a_lowered_integral_is_alarmed(
+    service: Service, body: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A higher revision that lowers a level's integral is stored, and counted for the counters' alarm."""
+    service.post(body | {"gauges": {"active_devices": gauge(9, 9, 900)}})
+    assert "regression" not in emitted(capsys)
+    assert 202 == service.post(body | {"revision": 4, "gauges": {"active_devices": gauge(9, 9, 899)}}).status
+    assert [1.0] == emitted(capsys)["regression"]
+
+
 def emitted(capsys: pytest.CaptureFixture[str]) -> dict[str, list[float]]:
     """Return the operational metrics that were emitted since the last call, by name."""
     found: dict[str, list[float]] = {}
@@ -287,6 +331,7 @@ def test_the_report_before_the_marker(service: Service, last_hour: datetime) -> 
 @pytest.mark.parametrize("pace", ["59", "3601", "often"])
 def test_a_wrong_pace_fails_at_start(monkeypatch: pytest.MonkeyPatch, pace: str) -> None:
     """A pace that no agent may adopt fails the function's start, by the variable's name."""
+    monkeypatch.setenv("CUSTOMERS_TABLE", "customers")
     monkeypatch.setenv("REPORTS_TABLE", "reports")
     monkeypatch.setenv("MARKERS_TABLE", "markers")
     monkeypatch.setenv("REPORT_EVERY_SECONDS", pace)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aggregate.recompute import recompute
-from metering.core.accounts import BillingPeriod, Customer
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.catalog import Catalog, builtin_catalog, parse_catalog
 from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.rollup import rollup
 from metering.tables.reports import Reports
 from metering.tables.tables import Tables
-from testing.reports import HOUR, report
+from testing.reports import HOUR, gauge, report
 from testing.tables import Calls
 
 if TYPE_CHECKING:
@@ -187,18 +187,108 @@ def test_any_step_may_fail(tables: Tables, service: Service) -> None:
 
 
 def test_the_order_of_steps(tables: Tables, service: Service) -> None:
-    """Marker, reports, hour, unsent day, then the marker's end: no accepted report is ever uncovered."""
+    """Marker, both reads, hour, unsent day, then the marker's end: no accepted report is ever uncovered."""
     land(tables, 1, 10)
     watched = Calls().watch(service.client)
     work(tables)
     order = [(name, made["TableName"]) for name, made in watched.made if made["TableName"] != "customers"]
     assert [
         ("GetItem", "markers"),
+        ("GetItem", "hours"),
         ("Query", "reports"),
         ("PutItem", "hours"),
         ("PutItem", "markers"),
         ("DeleteItem", "markers"),
     ] == order
+
+
+@pytest.fixture
+def fell(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[Any]]:
+    """Return the log records since the last call that say an hour fell: as many as were counted."""
+    counted: list[str] = []
+    monkeypatch.setattr("aggregate.recompute.count", lambda name, number=1: counted.extend([name] * number))
+
+    def found() -> list[Any]:
+        records = [record for record in caplog.records if record.message == "an hour fell"]
+        assert ["hour_fell"] * len(records) == counted
+        caplog.clear()
+        counted.clear()
+        return records
+
+    return found
+
+
+@pytest.mark.parametrize(
+    "lower",
+    [
+        {"counters": {"http_requests": 9}},
+        {"gauges": {"active_devices": gauge(5, 9, 35_999)}},
+        {"gauges": {"active_devices": gauge(5, 8, 36_000)}},
+    ],
+    ids=["counter", "integral", "maximum"],
+)
+def test_an_hour_that_falls_is_alarmed(
+    tables: Tables, fell: Callable[[], list[Any]], lower: dict[str, Any]
+) -> None:
+    """An hour that falls by a higher revision is stored, counted, and logged with its metrics."""
+    amounts: dict[str, Any] = {
+        "counters": {"http_requests": 10},
+        "gauges": {"active_devices": gauge(5, 9, 36_000)},
+    }
+    for revision, told in enumerate((amounts, amounts, amounts | lower), 1):
+        tables.reports.put(report(revision=revision, **told))
+        tables.markers.touch_dirty("cust_8f2c", HOUR)
+        work(tables)
+        if revision < 3:
+            assert [] == fell()
+    (record,) = fell()
+    (metric,) = next(iter(lower.values()))
+    assert ([metric], [2, 3]) == ([*record.metrics], record.computed_from)
+    assert [3] == [hour.computed_from for hour in hours(tables)]
+
+
+def test_an_hour_falls_by_a_journal_that_grew_into_others(
+    tables: Tables, fell: Callable[[], list[Any]]
+) -> None:
+    """An hour may fall though no report does: a journal's span grew, and now it saw what another saw."""
+    land(tables, 1, 10, span=(0, 1800), state_id="a")
+    land(tables, 1, 5, span=(1800, 2400), state_id="b")
+    work(tables)
+    land(tables, 2, 10, span=(0, 2400), state_id="a")
+    work(tables)
+    (record,) = fell()
+    assert ["http_requests"] == [*record.metrics]
+    assert [10] == [hour.counters["http_requests"] for hour in hours(tables)]
+
+
+CHAIN = (("a", (0, 1200), 3), ("b", (1000, 2600), 4), ("c", (2400, 3600), 5))
+"""Three journals in a chain: 5 by the first rule, 8 by the newest."""
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (None, (2, 8)),
+        (PeriodState.OPEN, (2, 8)),
+        (PeriodState.CLOSING, (1, 5)),
+        (PeriodState.FINALISED, (1, 5)),
+    ],
+)
+def test_an_hour_of_a_final_period_keeps_its_rule(
+    tables: Tables, state: PeriodState | None, expected: tuple[int, int]
+) -> None:
+    """An hour that is made again is made by the newest rule, in a period that is closed by its own."""
+    if state is not None:
+        start = HOUR - timedelta(days=3)
+        end = HOUR + timedelta(days=3)
+        tables.customers.add(Customer(customer_id="cust_8f2c", name="Eight", plan="starter@1"))
+        tables.customers.add_period(
+            "cust_8f2c", BillingPeriod(start=start, end=end, plan="starter@1", state=state)
+        )
+    sent = [land(tables, 1, requests, state_id=name, span=span) for name, span, requests in CHAIN]
+    tables.hours.put("cust_8f2c", rollup(HOUR, sent, version=1))
+    work(tables)
+    assert [expected] == [(hour.version, hour.counters["http_requests"]) for hour in hours(tables)]
 
 
 def days(first: date, count: int) -> list[date]:

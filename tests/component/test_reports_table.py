@@ -117,14 +117,41 @@ def test_a_lowered_counter_is_a_regression(reports: Reports) -> None:
     assert {"http_requests": 4, "influxdb_points": 6} == kept.counters
 
 
+@pytest.mark.parametrize(
+    ("gauges", "lowered"),
+    [
+        pytest.param({"active_devices": gauge(9, 9, 8)}, ("active_devices",), id="integral"),
+        pytest.param({"active_devices": gauge(9, 8, 9)}, ("active_devices",), id="maximum"),
+        pytest.param({}, ("active_devices",), id="left out"),
+        pytest.param({"active_devices": gauge(9, 9, 9, 1800)}, (), id="seconds"),
+    ],
+)
+def test_a_lowered_integral_is_a_regression(
+    reports: Reports, gauges: dict[str, Any], lowered: tuple[str, ...]
+) -> None:
+    """A higher revision that lowers a level's integral or maximum, or leaves it out, names it."""
+    reports.put(report(revision=1, gauges={"active_devices": gauge(9, 9, 9)}))
+    assert lowered == reports.put(report(revision=2, gauges=gauges)).lowered
+
+
 def test_what_is_no_regression(reports: Reports) -> None:
-    """Counters that stay or grow, and gauges that fall, are no regression."""
+    """Counters that stay or grow, and levels that fall while their integral grows, are no regression."""
     counters = {"http_requests": 5}
     reports.put(report(revision=1, counters=counters, gauges={"active_devices": gauge(9, 9, 9)}))
     higher = report(
-        revision=2, counters=counters | {"influxdb_points": 1}, gauges={"active_devices": gauge(1, 1, 1)}
+        revision=2, counters=counters | {"influxdb_points": 1}, gauges={"active_devices": gauge(1, 9, 10)}
     )
     assert () == reports.put(higher).lowered
+
+
+def test_a_report_is_read_by_the_registry_of_its_time(
+    reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report stays readable when the registry later takes one of its counters for a gauge."""
+    sent = report(counters={"lora_frames": 5})
+    reports.put(sent)
+    monkeypatch.setattr("metering.core.contract.GAUGES", GAUGES | {"lora_frames"})
+    assert [sent] == list(reports.of_hour("cust_8f2c", HOUR))
 
 
 def test_journals_and_instances_side_by_side(reports: Reports) -> None:

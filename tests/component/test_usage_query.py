@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from metering.aws.web import Identity
-from metering.core.accounts import BillingPeriod, Customer
+from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.instants import DAY, format_instant, hour_of
 from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.periods import Period
+from metering.core.rollup import rollup
 from testing.reports import document, gauge, report, source
 from testing.tables import Calls
 from usage_query.live import MOST_RECOMPUTED, live_usage
@@ -262,6 +263,25 @@ def live(service: Service, now: datetime) -> tuple[list[int], datetime]:
     billing = BillingPeriod(start=month.start, end=month.end, plan="starter@1")
     found = live_usage("cust_8f2c", billing, now, service.tables, builtin_catalog())
     return [hour.counters["http_requests"] for hour in found.usage.hours], found.as_of
+
+
+@pytest.mark.parametrize(("state", "calls"), [(PeriodState.OPEN, 8), (PeriodState.FINALISED, 5)])
+def test_a_live_hour_is_made_as_it_will_be_stored(
+    service: Service, last_hour: datetime, state: PeriodState, calls: int
+) -> None:
+    """A dirty hour is shown by the newest rule, in a period that is closed by the rule of the stored one."""
+    chain = [
+        report(last_hour, span, state_id=name, counters={"http_requests": n})
+        for name, span, n in (("a", (0, 1200), 3), ("b", (1000, 2600), 4), ("c", (2400, 3600), 5))
+    ]
+    for journal in chain:
+        service.tables.reports.put(journal)
+    service.tables.hours.put("cust_8f2c", rollup(last_hour, chain, version=1))
+    service.tables.markers.touch_dirty("cust_8f2c", last_hour)
+    month = Period.calendar_month(last_hour)
+    billing = BillingPeriod(start=month.start, end=month.end, plan="starter@1", state=state)
+    found = live_usage("cust_8f2c", billing, last_hour + ONE_HOUR, service.tables, builtin_catalog())
+    assert [calls] == [hour.counters["http_requests"] for hour in found.usage.hours]
 
 
 def test_markers_are_read_first(service: Service, customer: Customer, last_hour: datetime) -> None:

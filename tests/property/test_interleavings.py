@@ -51,13 +51,18 @@ def test_the_order_in_which_others_move_is_all_that_chance_decides(history: Hist
     assert World(CATALOG).play(history) == World(CATALOG).play(history)
 
 
+def told(report: Report) -> dict[str, int]:
+    """Return what a report of a history tells of each metric; of a level, its integral."""
+    return {**report.counters} | {name: gauge.integral for name, gauge in report.gauges.items()}
+
+
 @given(histories())
 def test_a_lowered_counter_is_always_named(history: History) -> None:
-    """A higher revision that lowers a counter of its journal's hour names it, and no other ever does."""
+    """A higher revision that lowers an amount of its journal's hour names it, and no other ever does."""
     world = World(CATALOG)
     world.play(replace(history, choices=tuple(replace(c, dies=False) for c in history.choices)))
     expected = [
-        tuple(name for name, amount in sorted(old.counters.items()) if new.counters.get(name, 0) < amount)
+        tuple(name for name, amounts in sorted(told(old).items()) if told(new)[name] < amounts)
         for old, new in world.replaced()
     ]
     assert sorted(filter(None, expected)) == sorted(filter(None, world.lowered))

@@ -51,6 +51,14 @@ def test_overlaps_and_remarks_are_counted() -> None:
     assert {"overlap": 2, "mqtt:went_back": 1} == codes(flagged, START + 2 * HOUR)
 
 
+def test_what_was_left_out_is_said() -> None:
+    """A metric of which journals counted what does not fit together is named, in a sentence."""
+    hours = [hour(0, flags=frozenset({"left_out:http_requests"}))]
+    flags = flags_of(PeriodUsage(PERIOD, hours, CATALOG), 1, START + HOUR)
+    (message,) = [flag.message for flag in flags if flag.code == "left_out:http_requests"]
+    assert "http_requests: journals of one instance overlapped" in message
+
+
 @pytest.mark.parametrize(
     ("covered", "gap"), [(3600, {}), (3541, {}), (3540, {"gap:mqtt": 1}), (0, {"gap:mqtt": 1})]
 )

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from metering.core.instants import HOUR, day_of, hour_of
-from metering.core.periods import Period, add_months, day_hours
+from metering.core.periods import HOURS_KEPT, Period, add_months, day_hours, is_past_retention
 
 
 def at(month: int, day: int, hour: int = 0, minute: int = 0, year: int = 2026) -> datetime:
@@ -125,3 +125,32 @@ def test_days_have_twenty_four_hours() -> None:
     assert 24 == len(hours)
     assert {date(2026, 3, 29)} == {day_of(hour) for hour in hours}
     assert at(3, 29) == hours[0] == hour_of(at(3, 29, 0, 59))
+
+
+@pytest.mark.parametrize(
+    ("start", "first", "now", "past"),
+    [
+        (at(1, 15, 10), False, at(2, 19, 9, 59, year=2027), False),
+        (at(1, 15, 10), False, at(2, 19, 10, year=2027), True),
+        # The hour in which a period begins is the first period's, and else the one before's.
+        (at(1, 15, 10, 30), True, at(2, 19, 10, year=2027), True),
+        (at(1, 15, 10, 30), False, at(2, 19, 10, year=2027), False),
+        (at(1, 15, 10, 30), False, at(2, 19, 11, year=2027), True),
+    ],
+)
+def test_a_period_is_past_retention_once_its_first_hour_is(
+    start: datetime, *, first: bool, now: datetime, past: bool
+) -> None:
+    """A period is past retention 400 days after its first hour, though its other hours are younger."""
+    assert past == is_past_retention(Period(start, add_months(start, 1), first=first), now)
+
+
+def test_hours_outlive_what_is_made_of_them() -> None:
+    """While a period is not past retention, or takes a report, all of its hours are kept."""
+    period = Period(at(1, 1), at(2, 1))
+    last_moment = period.first_hour + timedelta(days=400) - timedelta(seconds=1)
+    assert not is_past_retention(period, last_moment)
+    assert all(last_moment < hour + HOURS_KEPT for hour in period.hours())
+    # A window of the period's last hour is the youngest; a window is taken for 400 days.
+    youngest = period.end - HOUR + timedelta(days=400)
+    assert youngest < period.first_hour + HOURS_KEPT

@@ -9,6 +9,9 @@ from metering.core.contract import Report
 from metering.core.rollup import Coverage, Level, rollup
 from testing.reports import HOUR, gauge, report, source
 
+SAID = {"overlap", "left_out:http_requests"}
+"""The flags of an hour in which requests that some journal counted were left out."""
+
 
 def journal(state_id: str, span: tuple[int, int], requests: int = 0, **changes: Any) -> Report:
     """Return one journal's report of a part of the hour."""
@@ -51,35 +54,103 @@ def test_disjoint_journals_add_up() -> None:
     assert frozenset() == hour.flags
 
 
-@pytest.mark.parametrize(
-    ("shared", "requests", "flags"), [(59, 15, set()), (60, 10, {"overlap"}), (61, 10, {"overlap"})]
-)
+@pytest.mark.parametrize(("shared", "requests", "flags"), [(59, 15, set()), (60, 10, SAID), (61, 10, SAID)])
 def test_a_minute_decides(shared: int, requests: int, flags: set[str]) -> None:
-    """An overlap under 60 seconds counts as disjoint; from 60 on the greater counts and it is flagged."""
+    """An overlap under 60 seconds counts as disjoint; from 60 on the greater counts, and it is said."""
     hour = rollup(HOUR, [journal("a", (0, 1800), 10), journal("b", (1800 - shared, 3600), 5)])
     assert {"http_requests": requests} == hour.counters
     assert flags == hour.flags
 
 
+@pytest.mark.parametrize(("shared", "requests", "flags"), [(24, 15, set()), (25, 10, SAID), (26, 10, SAID)])
+def test_a_quarter_of_the_shorter_decides(shared: int, requests: int, flags: set[str]) -> None:
+    """Of journals shorter than four minutes a quarter of the shorter one is what they may not share."""
+    hour = rollup(HOUR, [journal("a", (0, 1000), 10), journal("b", (1000 - shared, 1100 - shared), 5)])
+    assert {"http_requests": requests} == hour.counters
+    assert flags == hour.flags
+
+
 def test_the_greater_of_each_metric() -> None:
-    """In a group of overlapping journals the greater value of each metric counts, metric by metric."""
+    """Of journals that overlap the greater value of each metric counts, metric by metric."""
     one = journal("a", (0, 3600), counters={"http_requests": 10, "mqtt_bytes_sent": 1, "influxdb_points": 3})
     two = journal("b", (0, 3600), counters={"http_requests": 7, "mqtt_bytes_sent": 9})
     hour = rollup(HOUR, [one, two])
     assert {"http_requests": 10, "mqtt_bytes_sent": 9, "influxdb_points": 3} == hour.counters
 
 
-def test_overlap_through_others() -> None:
-    """Journals that overlap through a third form one group: the greatest counts once."""
-    chain = [journal("a", (0, 1200), 3), journal("c", (2400, 3600), 5), journal("b", (1000, 2600), 4)]
+def test_the_first_and_the_last_of_a_chain() -> None:
+    """Of three in a chain the first and the last saw nothing together: both count, not the middle."""
+    chain = [
+        journal("a", (0, 1200), 120_000),
+        journal("b", (1140, 2400), 126_000),
+        journal("c", (2339, 3600), 126_100),
+    ]
     for order in permutations(chain):
         hour = rollup(HOUR, order)
-        assert {"http_requests": 5} == hour.counters
-        assert {"overlap"} == hour.flags
+        assert {"http_requests": 246_100} == hour.counters
+        assert SAID == hour.flags
 
 
-def test_a_group_and_one_apart() -> None:
-    """A journal apart from a group adds up with what counts of the group."""
+def test_the_middle_of_a_chain() -> None:
+    """Of three in a chain the middle one counts alone where it saw more than both others together."""
+    chain = [journal("a", (0, 1200), 3), journal("c", (2400, 3600), 5), journal("b", (1000, 2600), 9)]
+    assert {"http_requests": 9} == rollup(HOUR, chain).counters
+
+
+FIFTY = [(start, start + 59) for start in range(50)]
+"""Journals of 59 s, each begun a second after the one before: together they observed 108 s."""
+
+
+@pytest.mark.parametrize(
+    ("amounts", "requests"),
+    [
+        pytest.param([5_400] * 5 + [6_025] * 40 + [5_400] * 5, 10_800, id="295,000 in all"),
+        # Two of them share 14 s at most, which is a seam: nothing of it is guessed away.
+        pytest.param([5_900] * 50, 11_800, id="100 a second"),
+        pytest.param([5_900] * 20 + [12_000] + [5_900] * 29, 12_000, id="one that saw more"),
+    ],
+)
+def test_many_short_journals_count_once(amounts: list[int], requests: int) -> None:
+    """Fifty journals that saw the same two minutes count as the best two of them, not fifty times."""
+    journals = [
+        journal(f"{n:02}", span, amount) for n, (span, amount) in enumerate(zip(FIFTY, amounts, strict=True))
+    ]
+    hour = rollup(HOUR, journals)
+    assert 295_000 <= sum(amounts)
+    assert {"http_requests": requests} == hour.counters
+    assert SAID == hour.flags
+
+
+def test_ties_go_to_the_longer_then_to_the_earlier() -> None:
+    """Of equal amounts the one over more seconds counts, then the earlier, then the lesser name."""
+
+    def told(state_id: str, start: int, last: int, seconds: int) -> Report:
+        return journal(state_id, (start, 1800), gauges={"active_devices": gauge(last, last, 9, seconds)})
+
+    longer = [told("a", 0, 1, 7), told("b", 1, 2, 8)]
+    earlier = [told("a", 1, 3, 8), told("b", 0, 4, 8)]
+    named = [told("a", 0, 5, 8), told("b", 0, 6, 8)]
+    assert [2, 4, 5] == [
+        rollup(HOUR, pair).gauges["active_devices"].last for pair in (longer, earlier, named)
+    ]
+
+
+def test_what_is_left_out_is_said() -> None:
+    """A metric of which some journal's amount does not count is named; one that lost nothing is not."""
+    one = journal("a", (0, 3600), counters={"http_requests": 10, "mqtt_bytes_sent": 1, "influxdb_points": 0})
+    two = journal("b", (0, 3600), counters={"http_requests": 0, "mqtt_bytes_sent": 9, "influxdb_points": 0})
+    assert {"overlap", "left_out:mqtt_bytes_sent"} == rollup(HOUR, [one, two]).flags
+
+
+def test_an_hour_says_by_which_rule_it_was_made() -> None:
+    """An hour is made by the newest rule, and can be made again by an earlier one."""
+    chain = [journal("a", (0, 1200), 3), journal("c", (2400, 3600), 5), journal("b", (1000, 2600), 4)]
+    found = [(hour.version, hour.counters) for hour in (rollup(HOUR, chain), rollup(HOUR, chain, version=1))]
+    assert [(2, {"http_requests": 8}), (1, {"http_requests": 5})] == found
+
+
+def test_two_that_overlap_and_one_apart() -> None:
+    """A journal apart from two that overlap adds up with the greater of them."""
     reports = [journal("a", (0, 1200), 3), journal("b", (600, 1800), 4), journal("c", (1800, 3600), 10)]
     assert {"http_requests": 14} == rollup(HOUR, reports).counters
 
@@ -91,10 +162,10 @@ def test_an_empty_span_overlaps_nothing() -> None:
 
 
 def test_the_gauge_with_the_greater_integral() -> None:
-    """In a group the gauge with the greater integral counts whole: its last, maximum and seconds too."""
+    """Of two that overlap the greater integral counts, its last value and seconds; the maximum is of all."""
     less = journal("a", (0, 3600), gauges={"active_devices": gauge(90, 99, 7000)})
     more = journal("b", (0, 3600), gauges={"active_devices": gauge(2, 3, 7200, 3000)})
-    assert {"active_devices": Level(2, 3, 7200, 3000)} == rollup(HOUR, [less, more]).gauges
+    assert {"active_devices": Level(2, 99, 7200, 3000)} == rollup(HOUR, [less, more]).gauges
 
 
 def test_gauges_of_one_instance_in_a_row() -> None:

@@ -8,7 +8,7 @@ import yaml
 
 _TREE = Path(__file__).resolve().parents[2]
 
-# The table of docs/storage.md#tables. Reading is an upper bound: ingest may read no table at all.
+# The table of docs/storage.md#tables. Reading is an upper bound: not everyone need read all it may.
 WRITERS = {
     "CustomersTable": {"aggregate", "stripe_report"},
     "ReportsTable": {"ingest"},
@@ -301,3 +301,9 @@ def test_changes_made_outside_are_alarmed(count: str, function: str) -> None:
 def test_settlement_alarm() -> None:
     """An invoice that appears after its period was settled reaches the operator."""
     assert _alarmed("invoice_after_settlement", "stripe_report")
+
+
+def test_falls_are_alarmed() -> None:
+    """A revision that lowers an amount, and an hour that falls, reach the operator."""
+    assert _alarmed("regression", "ingest")
+    assert _alarmed("hour_fell", "aggregate")

@@ -16,6 +16,7 @@ from metering.core.exact import Exact, SignedExact
 from metering.core.instances import Instance
 from metering.core.instants import Instant
 from metering.core.periods import Period
+from metering.core.rollup import NEWEST_VERSION, Hour
 
 THRESHOLDS = (80, 90, 100)
 """Percentages of an allowance at which customers are told, unless they have their own."""
@@ -105,6 +106,13 @@ class BillingPeriod(_Record):
     def terms(self, catalog: Catalog) -> Terms:
         """What the customer pays in this period."""
         return catalog.terms(self.plan, self.override)
+
+    def rollup_version(self, stored: Hour | None) -> int:
+        """Return the rule by which an hour of the period is made anew, given the one that is stored.
+
+        Once a period is being closed its hours keep the rule they were made by: its invoice is of them.
+        """
+        return NEWEST_VERSION if stored is None or self.state is PeriodState.OPEN else stored.version
 
     def cut(self, end: datetime) -> Self:
         """Return the period as it ends at an instant within it; averages stay over the whole interval."""

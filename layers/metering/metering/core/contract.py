@@ -9,7 +9,7 @@ import json
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from metering.core.instants import HOUR, HOUR_SECONDS, FullHour, Instant
 from metering.core.metrics import COUNTERS, GAUGES
@@ -62,6 +62,9 @@ class Source(_Wire):
     catch_up_from: Instant | None = None
 
 
+_ACCEPTED = "accepted"
+
+
 class Report(_Wire):
     """The state of one journal's hour: "in this hour I have counted this much so far".
 
@@ -90,11 +93,18 @@ class Report(_Wire):
         return self
 
     @model_validator(mode="after")
-    def _kinds_as_registered(self) -> Self:
+    def _kinds_as_registered(self, info: ValidationInfo) -> Self:
+        if info.context == _ACCEPTED:
+            return self
         swapped = sorted((self.counters.keys() & GAUGES) | (self.gauges.keys() & COUNTERS))
         if swapped:
             raise ValueError(f"counter given as gauge or gauge as counter: {', '.join(swapped)}")
         return self
+
+    @classmethod
+    def as_accepted(cls, document: Any) -> Self:
+        """Read a report that was accepted once: the registry of its time may have known other metrics."""
+        return cls.model_validate(document, strict=False, context=_ACCEPTED)
 
     def unknown_metrics(self) -> list[str]:
         """Names outside the registry: stored and counted, never billed, never refused."""

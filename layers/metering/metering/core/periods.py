@@ -1,6 +1,6 @@
 """Billing periods, hours and days, as half-open spans of UTC.
 
-Source: docs/billing.md#periods.
+Source: docs/billing.md#periods; docs/storage.md#keeping.
 """
 
 import calendar
@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Self
 
+from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import DAY, HOUR, SECOND, day_of, hour_of
+
+MORE_THAN_A_PERIOD = timedelta(days=35)
+HOURS_KEPT = OLDEST_WINDOW + MORE_THAN_A_PERIOD
+"""How long hours are kept: so much longer than reports that, whenever a report of a period may still come and
+whenever its usage is still worked out, all of the period's hours are there."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,6 +88,15 @@ class Period:
             months -= 1
         months = max(months, 0)
         return cls(add_months(anchor, months), add_months(anchor, months + 1), first=months == 0)
+
+
+def is_past_retention(period: Period, now: datetime) -> bool:
+    """Tell whether a period's first hour is so old that its reports are gone, or about to go.
+
+    From then on nothing is made of its hours any more: they expire one by one, so that what is left of them
+    says less than was used.
+    """
+    return period.first_hour <= now - OLDEST_WINDOW
 
 
 def add_months(anchor: datetime, months: int) -> datetime:

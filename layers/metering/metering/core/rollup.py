@@ -5,17 +5,21 @@ docs/contract.md#several-journals-of-one-hour and docs/storage.md#invariants.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Protocol
 
 from metering.core.contract import Gauge, Report
-from metering.core.instants import HOUR_SECONDS
+from metering.core.instants import HOUR_SECONDS, SECOND
+from metering.core.journal_groups import JournalGroups
+from metering.core.journals import Journals, Span, Weight
 
-DISJOINT_BELOW = timedelta(seconds=60)
-"""Spans of two journals that overlap by less than this count as disjoint, unless one holds the other."""
-
+NEWEST_VERSION = 2
+"""The rule by which hours are made now. A change of what an hour is made of its reports is a new version."""
 OVERLAP = "overlap"
+LEFT_OUT = "left_out"
+"""The flag ``left_out:<metric>``: what some journal counted of the metric does not count in the hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,10 @@ class Coverage:
 class Hour:
     """One customer's hour.
 
-    ``flags`` name what a reader must know: ``overlap``, or ``<source>:<remark>``. ``instances`` is how many
-    reported, ``final`` how many of them will add nothing more; ``computed_from`` the sum of the reports'
-    revisions, which every stored change of a report raises.
+    ``flags`` name what a reader must know: ``overlap``, ``left_out:<metric>`` or ``<source>:<remark>``.
+    ``instances`` is how many reported, ``final`` how many of them will add nothing more; ``computed_from``
+    the sum of the reports' revisions, which every stored change of a report raises. ``version`` is the rule
+    by which it was made.
     """
 
     start: datetime
@@ -57,16 +62,24 @@ class Hour:
     flags: frozenset[str] = frozenset()
     instances: int = 0
     final: int = 0
+    version: int = NEWEST_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class _Usage:
-    counters: dict[str, int]
-    gauges: dict[str, Level]
-    until: datetime
+class _Rule(Protocol):
+    """Which of one instance's journals count."""
+
+    @property
+    def overlap(self) -> bool:
+        """Whether any two saw the same time."""
+
+    def counting(self, weights: Mapping[int, Weight]) -> list[int]:
+        """Return the journals that count for a metric, in the order of time."""
 
 
-def rollup(start: datetime, reports: Iterable[Report]) -> Hour:
+_RULES: Mapping[int, Callable[[Sequence[Span]], _Rule]] = {1: JournalGroups, 2: Journals}
+
+
+def rollup(start: datetime, reports: Iterable[Report], version: int = NEWEST_VERSION) -> Hour:
     """Sum the effective reports of an hour.
 
     Parameters
@@ -75,6 +88,8 @@ def rollup(start: datetime, reports: Iterable[Report]) -> Hour:
         The hour's first second.
     reports
         The newest revision of each (instance, state_id) of that hour, in any order.
+    version
+        The rule; an hour that is only checked is made by its own (`Hour.version`).
     """
     by_instance: dict[str, list[Report]] = defaultdict(list)
     for report in sorted(reports, key=lambda r: (r.instance_id, r.state_id)):
@@ -88,17 +103,15 @@ def rollup(start: datetime, reports: Iterable[Report]) -> Hour:
     having: dict[str, int] = defaultdict(int)
     flags: set[str] = set()
     for ours in by_instance.values():
-        usage, overlap = instance_usage(ours)
-        if overlap:
-            flags.add(OVERLAP)
+        usage = _combined(start, ours, version)
+        flags |= usage.flags
         for name, amount in usage.counters.items():
             counters[name] += amount
         for name, level in usage.gauges.items():
             gauges[name] = _beside(gauges[name], level) if name in gauges else level
-        for name, covered in _coverage(ours).items():
+        for name, covered in usage.covered.items():
             seconds[name] += covered
             having[name] += 1
-        flags.update(_remarks(ours))
     return Hour(
         start=start,
         computed_from=sum(r.revision for ours in by_instance.values() for r in ours),
@@ -108,76 +121,82 @@ def rollup(start: datetime, reports: Iterable[Report]) -> Hour:
         flags=frozenset(flags),
         instances=len(by_instance),
         final=sum(max(ours, key=_newest).final for ours in by_instance.values()),
+        version=version,
     )
 
 
-def instance_usage(reports: Sequence[Report]) -> tuple[_Usage, bool]:
-    """Combine one instance's journals: disjoint spans add up, overlapping ones count once.
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """What one instance used in the hour, its journals combined."""
 
-    Returns the usage and whether any spans overlapped.
-    """
-    groups = _overlapping(reports)
-    usages = sorted((_greatest(group) for group in groups), key=lambda usage: usage.until)
-    counters: dict[str, int] = defaultdict(int)
-    gauges: dict[str, Level] = {}
-    for usage in usages:
-        for name, amount in usage.counters.items():
-            counters[name] += amount
-        for name, level in usage.gauges.items():
-            gauges[name] = _after(gauges[name], level) if name in gauges else level
-    return _Usage(dict(counters), gauges, usages[-1].until), len(groups) < len(reports)
+    counters: Mapping[str, int]
+    gauges: Mapping[str, Level]
+    covered: Mapping[str, int]
+    flags: frozenset[str]
 
 
-def _overlapping(reports: Sequence[Report]) -> list[list[Report]]:
-    """Group reports whose spans overlap by a minute or more, directly or through others."""
-    groups: list[list[Report]] = []
-    for report in reports:
-        touching = [group for group in groups if any(_overlap(report, other) for other in group)]
-        apart = [group for group in groups if group not in touching]
-        groups = [*apart, [r for group in touching for r in group] + [report]]
-    return groups
+def _combined(start: datetime, reports: Sequence[Report], version: int) -> _Usage:
+    """Combine one instance's journals: what they saw apart adds up, what they saw together counts once."""
+    spans = [_span(start, report) for report in reports]
+    lengths = [span.seconds for span in spans]
+    rule = _RULES[version](spans)
+    flags = {OVERLAP} if rule.overlap else set()
+    flags |= _remarks(reports)
+
+    def counting(name: str, weights: Mapping[int, Weight]) -> list[int]:
+        chosen = rule.counting(weights)
+        if version > 1 and any(weights[index][0] for index in weights.keys() - {*chosen}):
+            flags.add(f"{LEFT_OUT}:{name}")
+        return chosen
+
+    def over_spans(amounts: Mapping[int, int]) -> dict[int, Weight]:
+        return {index: (amount, lengths[index]) for index, amount in amounts.items()}
+
+    counters = {
+        name: sum(amounts[index] for index in counting(name, over_spans(amounts)))
+        for name, amounts in _by_name(report.counters for report in reports).items()
+    }
+    gauges = {}
+    for name, told in _by_name(report.gauges for report in reports).items():
+        chosen = counting(name, {index: _weight(gauge) for index, gauge in told.items()})
+        # The first rule knew only the maxima of the journals that count.
+        gauges[name] = _level(
+            [told[i] for i in chosen], told.values() if version > 1 else [told[i] for i in chosen]
+        )
+    covered = {}
+    for name, sources in _by_name(report.sources for report in reports).items():
+        seconds = {index: source.covered_seconds for index, source in sources.items()}
+        covered[name] = min(sum(seconds[i] for i in rule.counting(over_spans(seconds))), HOUR_SECONDS)
+    return _Usage(counters, gauges, covered, frozenset(flags))
 
 
-def _overlap(a: Report, b: Report) -> bool:
-    shared = min(a.observed_until, b.observed_until) - max(a.observed_from, b.observed_from)
-    return shared >= DISJOINT_BELOW or _within(a, b) or _within(b, a)
+def _by_name[V](told: Iterable[Mapping[str, V]]) -> dict[str, dict[int, V]]:
+    """Turn what each journal tells into what is told of each name, by the journal's index."""
+    by_name: dict[str, dict[int, V]] = defaultdict(dict)
+    for index, values in enumerate(told):
+        for name, value in values.items():
+            by_name[name][index] = value
+    return by_name
 
 
-def _within(inner: Report, outer: Report) -> bool:
-    """Tell whether a span lies inside another: however short it is, the other saw it too (decision 7)."""
-    if inner.observed_from == inner.observed_until:
-        return False
-    return outer.observed_from <= inner.observed_from and inner.observed_until <= outer.observed_until
+def _span(start: datetime, report: Report) -> Span:
+    return Span(
+        (report.observed_from - start) // SECOND, (report.observed_until - start) // SECOND, report.state_id
+    )
 
 
-def _greatest(group: Sequence[Report]) -> _Usage:
-    counters: dict[str, int] = {}
-    gauges: dict[str, Level] = {}
-    for report in group:
-        for name, amount in report.counters.items():
-            counters[name] = max(amount, counters.get(name, 0))
-        for name, gauge in report.gauges.items():
-            level = _level(gauge)
-            gauges[name] = max(level, gauges.get(name, level), key=_weight)
-    return _Usage(counters, gauges, max(r.observed_until for r in group))
+def _weight(gauge: Gauge) -> Weight:
+    """Order by the integral, then by seconds; the rest makes ties of the first rule independent of order."""
+    return gauge.integral, gauge.seconds, gauge.max, gauge.last
 
 
-def _level(gauge: Gauge) -> Level:
-    return Level(gauge.last, gauge.max, gauge.integral, gauge.seconds)
-
-
-def _weight(level: Level) -> tuple[int, int, int, int]:
-    """Order by the integral; the rest only makes ties independent of the order of reports."""
-    return level.integral, level.seconds, level.max, level.last
-
-
-def _after(earlier: Level, later: Level) -> Level:
-    """Join two spans of one instance."""
+def _level(counting: Sequence[Gauge], told: Iterable[Gauge]) -> Level:
+    """Join what the journals that count saw, in the order of time; the maximum is that of all."""
     return Level(
-        later.last,
-        max(earlier.max, later.max),
-        earlier.integral + later.integral,
-        min(earlier.seconds + later.seconds, HOUR_SECONDS),
+        last=counting[-1].last,
+        max=max(gauge.max for gauge in told),
+        integral=sum(gauge.integral for gauge in counting),
+        seconds=min(sum(gauge.seconds for gauge in counting), HOUR_SECONDS),
     )
 
 
@@ -188,14 +207,6 @@ def _beside(a: Level, b: Level) -> Level:
 
 def _newest(report: Report) -> tuple[datetime, datetime, str]:
     return report.observed_until, report.observed_from, report.state_id
-
-
-def _coverage(reports: Sequence[Report]) -> dict[str, int]:
-    covered: dict[str, int] = defaultdict(int)
-    for group in _overlapping(reports):
-        for name in {name for report in group for name in report.sources}:
-            covered[name] += max(r.sources[name].covered_seconds for r in group if name in r.sources)
-    return {name: min(seconds, HOUR_SECONDS) for name, seconds in covered.items()}
 
 
 def _remarks(reports: Sequence[Report]) -> set[str]:

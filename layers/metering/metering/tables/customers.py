@@ -49,6 +49,13 @@ class Customers(Records):
         items = self.items_with_prefix(customer_id, "period#")
         return [BillingPeriod.model_validate_json(item["j"]["S"]) for item in items]
 
+    def final_period_at(self, customer_id: str, hour: datetime) -> BillingPeriod | None:
+        """The final period that an hour belongs to; None where its period is not final."""
+        for period in self.periods(customer_id):
+            if period.state is PeriodState.FINALISED and period.span.has_hour(hour):
+                return period
+        return None
+
     def add_period(self, customer_id: str, period: BillingPeriod) -> bool:
         """Store a period's snapshot unless there is one; tell whether it was new.
 

@@ -9,23 +9,32 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from metering.core.rollup import Hour, rollup
+from metering.core.rollup import NEWEST_VERSION, Hour, rollup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from metering.core.contract import Report
     from metering.tables.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
 class HourPair:
-    """One hour made of its reports, so many of them, and the one that is stored, if one is."""
+    """One hour made of its reports, so many of them, and the one that is stored, if one is.
+
+    ``recomputed`` is made by the rule of the stored one.
+    """
 
     hour: datetime
     recomputed: Hour
     stored: Hour | None
     reports: int
+
+
+def made_as(stored: Hour | None, start: datetime, reports: Iterable[Report]) -> Hour:
+    """Make an hour of its reports by the rule by which the stored one was made."""
+    return rollup(start, reports, stored.version if stored else NEWEST_VERSION)
 
 
 def hour_pairs(customer_id: str, start: datetime, end: datetime, tables: Tables) -> Iterator[HourPair]:
@@ -43,7 +52,7 @@ def hour_pairs(customer_id: str, start: datetime, end: datetime, tables: Tables)
             ahead = next(stored, None)
         of_hour = list(group)
         same = ahead if ahead is not None and ahead.start == hour else None
-        yield HourPair(hour, rollup(hour, of_hour), same, len(of_hour))
+        yield HourPair(hour, made_as(same, hour, of_hour), same, len(of_hour))
         if same is not None:
             ahead = next(stored, None)
     while ahead is not None:

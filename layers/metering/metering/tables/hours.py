@@ -1,8 +1,8 @@
 """The Hours table: every customer's recomputed hours.
 
 Keys: ``pk`` = customer, ``sk`` = hour. Attributes: ``n`` = ``computed_from``, ``b`` the hour,
-packed, ``ttl``.
-Source: docs/storage.md#recomputing-an-hour.
+packed, ``v`` the rule by which it was made (absent: the first), ``ttl``. Source:
+docs/storage.md#recomputing-an-hour and docs/storage.md#the-version-of-an-hour.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import format_instant, parse_instant
+from metering.core.periods import HOURS_KEPT
 from metering.core.rollup import Coverage, Hour, Level
 from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from metering.core.periods import Period
     from metering.tables.access import Item
 
+_FIRST_VERSION = 1
+"""The rule of the hours that were stored before hours named theirs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hours(TableAccess):
@@ -31,6 +34,11 @@ class Hours(TableAccess):
     def put(self, customer_id: str, hour: Hour) -> bool:
         """Store an hour unless one computed from more is there; tell whether it was stored."""
         return self.put_if(f"{ABSENT} OR n <= :n", _item(customer_id, hour), n=hour.computed_from).held
+
+    def hour(self, customer_id: str, start: datetime) -> Hour | None:
+        """One stored hour, strongly consistent."""
+        item = self.get(customer_id, format_instant(start))
+        return _hour(item) if item else None
 
     def between(self, customer_id: str, start: datetime, end: datetime) -> Iterator[Hour]:
         """The stored hours in ``[start, end)``, in order, strongly consistent."""
@@ -46,11 +54,12 @@ class Hours(TableAccess):
 
 
 def _item(customer_id: str, hour: Hour) -> Item:
-    return key(customer_id, format_instant(hour.start)) | {
+    item: Item = key(customer_id, format_instant(hour.start)) | {
         "n": {"N": str(hour.computed_from)},
         "b": {"B": pack(_plain(hour))},
-        "ttl": {"N": str(int((hour.start + OLDEST_WINDOW).timestamp()))},
+        "ttl": {"N": str(int((hour.start + HOURS_KEPT).timestamp()))},
     }
+    return item if hour.version == _FIRST_VERSION else item | {"v": {"N": str(hour.version)}}
 
 
 def _plain(hour: Hour) -> dict[str, Any]:
@@ -75,4 +84,5 @@ def _hour(item: Item) -> Hour:
         flags=frozenset(plain["flags"]),
         instances=plain["instances"],
         final=plain["final"],
+        version=int(item["v"]["N"]) if "v" in item else _FIRST_VERSION,
     )

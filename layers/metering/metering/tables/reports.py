@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from metering.core.contract import OLDEST_WINDOW, Report
+from metering.core.falls import fallen
 from metering.core.instants import format_instant, parse_instant
 from metering.tables.access import ABSENT, TableAccess, key
 from metering.tables.packing import pack, unpack
@@ -36,7 +37,7 @@ class Outcome(StrEnum):
 class Stored:
     """The outcome of a put, with the revision and digest the table holds after it.
 
-    ``lowered`` names the counters that the accepted revision lowers: a regression, to be alarmed.
+    ``lowered`` names the metrics that the accepted revision lowers: a regression, to be alarmed.
     """
 
     outcome: Outcome
@@ -92,7 +93,7 @@ def _item(report: Report, digest: str) -> Item:
 
 
 def _report(item: Item) -> Report:
-    return Report.model_validate(unpack(bytes(item["b"]["B"])), strict=False)
+    return Report.as_accepted(unpack(bytes(item["b"]["B"])))
 
 
 def _held(item: Item, revision: int, digest: str) -> Stored:
@@ -107,7 +108,4 @@ def _held(item: Item, revision: int, digest: str) -> Stored:
 
 
 def _lowered(old: Item | None, report: Report) -> tuple[str, ...]:
-    if not old:
-        return ()
-    before = _report(old).counters
-    return tuple(sorted(name for name, amount in before.items() if report.counters.get(name, 0) < amount))
+    return fallen(_report(old), report) if old else ()
