@@ -194,7 +194,7 @@ class Life:
             plan = PLANS[1 - PLANS.index(customer.plan)]
             self.customer = customer.model_copy(update={"plan": plan})
             self.customers.replace(customer, self.customer)
-            billing = billing.model_copy(update={"plan": plan})
+            billing = billing.on_plan(plan, billing.override, self.catalog)
             self.figures.plan_changes += 1
         self.customers.add_period(customer.customer_id, billing)
 

@@ -49,7 +49,8 @@ def attach(
         account = keep_periods(account, tables, now) if customer.anchor is None else account
         end_unsold(account, subscribed.period, tables)
         replace_profile(customers, customer, subscribed.customer)
-    customers.add_period(customer.customer_id, BillingPeriod.of(subscribed.customer, subscribed.period))
+    billing = BillingPeriod.opened(subscribed.customer, subscribed.period, catalog)
+    customers.add_period(customer.customer_id, billing)
     attached = customers.account(customer.customer_id)
     assert attached is not None
     return attached.customer, mark_open_days(attached, tables.markers, now)

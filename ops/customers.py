@@ -96,10 +96,10 @@ def add_new(
         assert client is not None
         subscribed = subscribe(client, customer, catalog, now, request.subscription)
         customer, period = subscribed.customer, subscribed.period
-    return Added(customer, add_customer(customers, customer, period))
+    return Added(customer, add_customer(customers, customer, period, catalog))
 
 
-def add_customer(customers: Customers, customer: Customer, period: Period | None) -> bool:
+def add_customer(customers: Customers, customer: Customer, period: Period | None, catalog: Catalog) -> bool:
     """Store a customer and its first period; tell whether the customer was new.
 
     Raises
@@ -114,7 +114,7 @@ def add_customer(customers: Customers, customer: Customer, period: Period | None
             f"`ops customers show {customer.customer_id}`"
         )
     if period is not None:
-        customers.add_period(customer.customer_id, BillingPeriod.of(customer, period))
+        customers.add_period(customer.customer_id, BillingPeriod.opened(customer, period, catalog))
     return new
 
 

@@ -77,7 +77,7 @@ def simulate(
     other_plan = simulation.draft.newest(simulation.plan or billing.plan.partition("@")[0])
     own = other_plan.partition("@")[0] == billing.plan.partition("@")[0]
     override = billing.override if own else Override()
-    other = billing.model_copy(update={"plan": other_plan, "override": override})
+    other = billing.on_plan(other_plan, override, simulation.draft)
     return Simulated(
         customer_id=customer_id,
         period_start=billing.start,

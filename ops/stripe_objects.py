@@ -22,6 +22,7 @@ from metering.core.stripe_names import (
     event_name,
     meter_lookup_key,
     stripe_tiers,
+    written,
 )
 from ops.errors import OperatorError
 
@@ -94,9 +95,9 @@ def own_prices(customers: Iterable[Customer], catalog: Catalog) -> list[WantedPr
 
 
 def products(catalog: Catalog) -> dict[str, str]:
-    """The products by id: one for each plan's fee and each meter."""
+    """The products by id: one for each plan's fee and each meter that is sold."""
     plans = {_plan_product(plan): f"Zemfyre {entry.label}" for plan, entry in catalog.plans.items()}
-    return plans | {_meter_product(name): meter.label for name, meter in catalog.meters.items()}
+    return plans | {_meter_product(name): meter.label for name, meter in catalog.sold.items()}
 
 
 def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPrice]) -> MissingObjects:
@@ -113,7 +114,7 @@ def missing(client: stripe.StripeClient, catalog: Catalog, prices: list[WantedPr
     }
     meters = existing_meters(client)
     have_prices = existing_prices(client, [price.lookup_key for price in prices])
-    wanted_meters = {event_name(name): meter.label for name, meter in catalog.meters.items()}
+    wanted_meters = {event_name(name): meter.label for name, meter in catalog.sold.items()}
     for name in products(catalog).keys() & have_products.keys():
         _check_product(name, have_products[name])
     for name in wanted_meters.keys() & meters.keys():
@@ -183,7 +184,7 @@ def _plan_product(plan: str) -> str:
 
 
 def _meter_product(meter: str) -> str:
-    return f"zemfyre_meter_{meter}"
+    return f"zemfyre_meter_{written(meter)}"
 
 
 def _price_params(price: WantedPrice, meters: Mapping[str, Any]) -> Any:

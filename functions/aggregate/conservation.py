@@ -143,7 +143,7 @@ def _ledger(customer_id: str, usage: PeriodUsage, tables: Tables) -> list[Differ
             continue
         entries = ledger[day].entries if day in ledger else {}
         sent = {key: entry.value for key, entry in entries.items() if entry.state == SENT}
-        hours = {hour for by_hour in usage.contributions.values() for hour in by_hour if hour.date() == day}
+        hours = {hour for by_hour in usage.sold.values() for hour in by_hour if hour.date() == day}
         hours |= {hour for _, hour in sent if usage.span.has_hour(hour)}
-        found += ledger_differences(usage.contributions, sent, sorted(hours))
+        found += ledger_differences(usage.sold, sent, sorted(hours))
     return found

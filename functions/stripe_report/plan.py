@@ -48,7 +48,7 @@ def wanted_of(usage: PeriodUsage, chosen: Iterable[datetime]) -> dict[Key, Wante
     kept = frozenset(chosen)
     return {
         (meter, hour): Wanted(value, max(hour, usage.span.start), usage.billing.stripe_customer_id)
-        for meter, by_hour in usage.contributions.items()
+        for meter, by_hour in usage.sold.items()
         for hour, value in by_hour.items()
         if hour in kept
     }

@@ -65,14 +65,10 @@ def reconcile_period(
         day.day: day
         for day in desk.tables.ledger.between(customer.customer_id, min(settled).date(), max(settled).date())
     }
-    usage = {
-        (meter, hour): value
-        for meter, by_hour in used.contributions.items()
-        for hour, value in by_hour.items()
-    }
+    usage = {(meter, hour): value for meter, by_hour in used.sold.items() for hour, value in by_hour.items()}
     at_stripe = {
         (meter, hour): value
-        for meter in desk.catalog.meters
+        for meter in {*used.terms.meters, *(key[0] for key in _in_ledger(days))}
         for hour, value in desk.gateway.reader.hourly(
             meter, _stripe_customer(account, billing), min(settled), max(settled) + HOUR
         ).items()

@@ -79,7 +79,7 @@ def refresh(desk: Desk, account: Account, now: datetime) -> Refreshed:
     span = Period(start, end, first=not account.periods and not missed)
     if customer.anchor is None or Period.anchored(customer.anchor, start).start != start:
         tables.customers.replace(customer, customer.model_copy(update={"anchor": start}))
-    added = tables.customers.add_period(customer.customer_id, _opened(ours or customer, span, subscription))
+    added = tables.customers.add_period(customer.customer_id, _opened(desk, ours or customer, span, subscription))
     return Refreshed(subscription.status, added, missed, cut, prices_differ=ours is None, collects=collects)
 
 
@@ -102,13 +102,12 @@ def _is_stub(subscription: Subscription, start: datetime) -> bool:
     return start < subscription.anchor and subscription.status is not SubscriptionStatus.TRIALING
 
 
-def _opened(customer: Customer, span: Period, subscription: Subscription) -> BillingPeriod:
+def _opened(desk: Desk, customer: Customer, span: Period, subscription: Subscription) -> BillingPeriod:
     """Return a new period on a customer's plan; a trial's usage is not sold."""
     trial_end = subscription.trial_end
     in_trial = trial_end is not None and span.start < trial_end
-    return BillingPeriod.of(customer, span).model_copy(
-        update={"sold": not in_trial, "items": dict(subscription.metered)}
-    )
+    billing = BillingPeriod.opened(customer, span, desk.catalog)
+    return billing.model_copy(update={"sold": not in_trial, "items": dict(subscription.metered)})
 
 
 def _ended(desk: Desk, account: Account, subscription: Subscription, now: datetime) -> Refreshed:
@@ -177,7 +176,7 @@ def _add_missed(desk: Desk, account: Account, subscription: Subscription, until:
     customer = _as_billed(account, subscription, desk.catalog) or account.customer
     count = 0
     for span in _months(account, subscription, until):
-        billing = _opened(customer, span, subscription).model_copy(update={"items": {}})
+        billing = _opened(desk, customer, span, subscription).model_copy(update={"items": {}})
         count += desk.tables.customers.add_period(customer.customer_id, billing)
     return count
 

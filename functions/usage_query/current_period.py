@@ -58,8 +58,8 @@ def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> Cur
     projected = usage.forecast(now)
     lines = {line.meter: line for line in usage.lines}
     meters = [
-        _meter_usage(name, meter, usage, lines[name], projected.quantities[name])
-        for name, meter in catalog.meters.items()
+        _meter_usage(name, meter, usage, lines.get(name), projected.quantities[name])
+        for name, meter in catalog.shown(terms).items()
     ]
     return CurrentPeriod(
         **known_figures({meter.name: meter.current for meter in meters}, catalog),
@@ -109,21 +109,24 @@ def _flags(usage: PeriodUsage, standing: Standing, now: datetime) -> list[Flag]:
 
 
 def _meter_usage(
-    name: str, meter: Meter, usage: PeriodUsage, line: Line, projected: Decimal | None
+    name: str, meter: Meter, usage: PeriodUsage, line: Line | None, projected: Decimal | None
 ) -> MeterUsage:
-    price: Price = usage.terms.meters[name]
+    """Return a meter's figures; one that the period does not sell has no line, no price and no limit."""
+    price = usage.terms.meters.get(name, Price(unlimited=True))
+    used = usage.quantities[name]
     return MeterUsage(
         name=name,
         label=meter.label,
         unit=meter.unit,
         basis=meter.basis.value,
-        current=last_value(meter, usage.hours) if meter.basis.is_level else line.quantity,
-        billable=line.quantity,
+        sold=line is not None,
+        current=last_value(meter, usage.hours) if meter.basis.is_level else used,
+        billable=used if line is not None else Decimal(0),
         included=price.included,
-        percent=_percent(line.quantity, price.included),
-        overage=line.overage,
+        percent=_percent(used, price.included),
+        overage=line.overage if line is not None else Decimal(0),
         overage_price=price.overage,
-        overage_amount=line.amount,
+        overage_amount=line.amount if line is not None else Decimal(0),
         forecast=projected,
         forecast_method=meter.basis.forecast_method if projected is not None else "too early",
     )

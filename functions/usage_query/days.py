@@ -27,7 +27,7 @@ def daily_breakdown(usage: PeriodUsage, now: datetime) -> list[DayUsage]:
 
     days = []
     for day in _days_so_far(usage.span, now):
-        meters = {name: value(name, meter, day) for name, meter in usage.catalog.meters.items()}
+        meters = {name: value(name, meter, day) for name, meter in usage.catalog.shown(usage.terms).items()}
         days.append(DayUsage(**figures(meters, usage.catalog), date=day, meters=meters))
     return days
 

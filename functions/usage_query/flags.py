@@ -6,7 +6,6 @@ from datetime import datetime
 
 from metering.core.alert_texts import moment
 from metering.core.answers import Flag
-from metering.core.catalog import Catalog
 from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import DAY, HOUR, HOUR_SECONDS
 from metering.core.rollup import LEFT_OUT, OVERLAP, Hour
@@ -35,7 +34,7 @@ def flags_of(usage: PeriodUsage, instances: int, now: datetime) -> list[Flag]:
     counted.update(_missing(usage, closed, now))
     counted["instance_missing"] = _hours_with_an_instance_missing(closed, instances)
     flags = [Flag(code=code, message=_text(code), hours=n) for code, n in sorted(counted.items()) if n]
-    return [*flags, *_not_told(hours, usage.catalog)]
+    return [*flags, *_not_told(usage)]
 
 
 def ended(at: datetime) -> Flag:
@@ -75,11 +74,12 @@ def _hours_with_an_instance_missing(closed: Sequence[Hour], instances: int) -> i
     return missing
 
 
-def _not_told(hours: Sequence[Hour], catalog: Catalog) -> list[Flag]:
+def _not_told(usage: PeriodUsage) -> list[Flag]:
+    hours = usage.hours
     told = {name for hour in hours for name in (*hour.counters, *hour.gauges)}
     return [
         Flag(code=f"not_told:{metric}", message=f"{metric} was not told by any source", hours=len(hours))
-        for meter in catalog.meters.values()
+        for meter in usage.catalog.shown(usage.terms).values()
         for metric in meter.metrics
         if metric not in told
     ]

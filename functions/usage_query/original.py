@@ -8,20 +8,23 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from metering.core.answers import PlanLimits
-from metering.core.catalog import Catalog, Terms
+from metering.core.catalog import Catalog, Terms, meter_base
 
 DEVICES, MQTT, HTTP, STORAGE, CALLS = "devices", "mqtt_traffic", "http_traffic", "storage", "api_calls"
 
 
 def figures(by_meter: Mapping[str, Decimal | None], catalog: Catalog) -> dict[str, Decimal | None]:
     """Return quantities by meter under the original's names, in its units: calls singly, not by thousands."""
-    calls = by_meter.get(CALLS)
+    # Of each meter one version is shown, whichever it is.
+    versions = {meter_base(name): name for name in by_meter}
+    by_base = {base: by_meter[name] for base, name in versions.items()}
+    calls = by_base.get(CALLS)
     return {
-        "active_devices": by_meter.get(DEVICES),
-        "mqtt_gb": by_meter.get(MQTT),
-        "http_gb": by_meter.get(HTTP),
-        "storage_gb": by_meter.get(STORAGE),
-        "api_calls": None if calls is None else calls * catalog.meters[CALLS].unit_size,
+        "active_devices": by_base.get(DEVICES),
+        "mqtt_gb": by_base.get(MQTT),
+        "http_gb": by_base.get(HTTP),
+        "storage_gb": by_base.get(STORAGE),
+        "api_calls": None if calls is None else calls * catalog.meters[versions[CALLS]].unit_size,
     }
 
 

@@ -102,7 +102,7 @@ def function() -> Iterator[Function]:
         prepare(made.stripe, builtin_catalog())
         profile = Customer(customer_id="acme", name="Acme", plan="starter@1")
         subscribed = subscribe(made.stripe, profile, builtin_catalog(), made.hour)
-        add_customer(made.tables.customers, subscribed.customer, subscribed.period)
+        add_customer(made.tables.customers, subscribed.customer, subscribed.period, builtin_catalog())
         made.use(12, 1)
         simulator.simulator.calls.clear()
         yield made

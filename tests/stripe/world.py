@@ -135,7 +135,7 @@ class World:
             customer_id=CUSTOMER, name="Acme", plan=self.plan, override=self.override, anchor=self.start
         )
         made = subscribe(self.stripe, profile, self.catalog, self.now)
-        add_customer(self.customers, made.customer, made.period)
+        add_customer(self.customers, made.customer, made.period, self.catalog)
         for number in range(self.instances):
             digests = (secret_digest(f"secret {number}"),)
             self.tables.instances.put(

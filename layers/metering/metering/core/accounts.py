@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metering.core.catalog import Catalog, Override, Terms
+from metering.core.catalog import Catalog, MeterName, Override, Terms
 from metering.core.contract import Id
 from metering.core.exact import Exact, SignedExact
 from metering.core.instances import Instance
@@ -18,6 +18,8 @@ from metering.core.instants import Instant
 from metering.core.periods import Period
 from metering.core.rollup import NEWEST_VERSION, Hour
 
+FIRST_METERS = ("api_calls", "devices", "http_traffic", "mqtt_traffic", "storage")
+"""What every plan sold before periods named the meters that they sell, in order."""
 THRESHOLDS = (80, 90, 100)
 """Percentages of an allowance at which customers are told, unless they have their own."""
 
@@ -79,6 +81,8 @@ class BillingPeriod(_Record):
     ``subscription_id`` and ``stripe_customer_id`` are whose invoices bill it, ``items`` the prices of the
     subscription's metered items, by the item's id, when the period was first looked at; periods that were
     stored before these were kept have none.
+    ``meters`` are those that it sells, by name and version, in order: what is added to its plan later it does
+    not sell. None is a period that is not stored, which sells what its plan does.
     """
 
     start: Instant
@@ -87,6 +91,7 @@ class BillingPeriod(_Record):
     nominal_end: Instant | None = None
     plan: str
     override: Override = Override()
+    meters: tuple[MeterName, ...] | None = FIRST_METERS
     state: PeriodState = PeriodState.OPEN
     sold: bool = True
     subscription_id: str | None = None
@@ -105,7 +110,17 @@ class BillingPeriod(_Record):
 
     def terms(self, catalog: Catalog) -> Terms:
         """What the customer pays in this period."""
-        return catalog.terms(self.plan, self.override)
+        return catalog.terms(self.plan, self.override, self.meters)
+
+    def on_plan(self, plan: str, override: Override, catalog: Catalog) -> Self:
+        """Return the period on another plan, selling what that plan sells.
+
+        Raises
+        ------
+        metering.core.catalog.CatalogError
+            When there is no such plan.
+        """
+        return self.model_copy(update={"plan": plan, "override": override, "meters": catalog.meters_of(plan)})
 
     def rollup_version(self, stored: Hour | None) -> int:
         """Return the rule by which an hour of the period is made anew, given the one that is stored.
@@ -131,7 +146,7 @@ class BillingPeriod(_Record):
 
     @classmethod
     def of(cls, customer: Customer, span: Period) -> Self:
-        """Open a period on the customer's present plan."""
+        """Open a period on the customer's present plan; one that is stored is `opened`."""
         return cls(
             start=span.start,
             end=span.end,
@@ -141,7 +156,19 @@ class BillingPeriod(_Record):
             override=customer.override,
             subscription_id=customer.stripe_subscription_id,
             stripe_customer_id=customer.stripe_customer_id,
+            meters=None,
         )
+
+    @classmethod
+    def opened(cls, customer: Customer, span: Period, catalog: Catalog) -> Self:
+        """Open a period that is to be stored: it sells for good what its plan sells now.
+
+        Raises
+        ------
+        metering.core.catalog.CatalogError
+            When there is no such plan.
+        """
+        return cls.of(customer, span).on_plan(customer.plan, customer.override, catalog)
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,9 +233,10 @@ def _crossings(
     customer: Customer, usage: PeriodUsage, projected: Forecast | None, context: alert_texts.Context
 ) -> Iterator[_Crossing]:
     forecasts = projected.quantities if projected else {}
-    for name, meter in usage.catalog.meters.items():
+    for name, price in usage.terms.meters.items():
+        meter = usage.catalog.meters[name]
         standing = _Standing(usage.quantities.get(name, Decimal(0)), forecasts.get(name))
-        yield from _of_meter(name, meter, usage.terms.meters[name], standing, customer.thresholds, context)
+        yield from _of_meter(name, meter, price, standing, customer.thresholds, context)
     yield from _of_budget(customer, usage.total, projected.total if projected else None, context)
 
 

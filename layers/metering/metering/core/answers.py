@@ -44,7 +44,7 @@ class PlanLimits(_Answer):
 class DayUsage(_Answer):
     """One UTC day: what a sum meter added, or the last level of the day; None where none was told.
 
-    ``meters`` has every meter of the catalogue by its name, in its unit; the others are the original's names.
+    ``meters`` has every meter shown by its name, in its unit; the others are the original's names.
     """
 
     date: date
@@ -65,7 +65,7 @@ class PeriodSpan(_Answer):
 
 
 class MeterUsage(_Answer):
-    """One meter: quantities in its unit, prices in dollars.
+    """One meter: quantities in its unit, prices in dollars; of one that is not sold nothing is billable.
 
     ``current`` is the newest level of an average or peak meter and the sum so far of a sum meter;
     ``billable`` what would be billed if the period ended now; ``forecast`` None means too early to tell.
@@ -75,6 +75,7 @@ class MeterUsage(_Answer):
     label: str
     unit: str
     basis: str
+    sold: bool
     current: Quantity
     billable: Quantity
     included: Quantity | None

@@ -3,8 +3,10 @@
 Source: docs/billing.md#meters and docs/billing.md#plans.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -23,7 +25,29 @@ class CatalogError(ValueError):
     """A catalogue or a customer's override that must not be used; the text names each wrong entry."""
 
 
-MeterName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+def _not_as_a_version_is_written(name: str) -> str:
+    if _WRITTEN_VERSION.search(name):
+        raise ValueError(f"{name!r} ends as the event name of a version does: `_v` and a number")
+    return name
+
+
+_WRITTEN_VERSION = re.compile(r"_v[0-9]+$")
+MeterName = Annotated[
+    str,
+    Field(pattern=r"^[a-z][a-z0-9_]{0,39}$|^[a-z][a-z0-9_]{0,34}@([2-9]|[1-9][0-9]{1,2})$"),
+    AfterValidator(_not_as_a_version_is_written),
+]
+"""A meter's name, and its version from the second on: ``storage``, ``storage@2``."""
+
+
+def meter_base(meter: str) -> str:
+    """Return what a meter's versions have in common: the name without the version."""
+    return meter.partition("@")[0]
+
+
+def meter_version(meter: str) -> int:
+    """Return a meter's version; one that names none is the first."""
+    return int(meter.partition("@")[2] or 1)
 
 
 class _Entry(BaseModel):
@@ -82,7 +106,7 @@ class Price(_Entry):
 
 
 class Plan(_Entry):
-    """A plan's version: a monthly fee in dollars and a price for every meter."""
+    """A plan's version: a monthly fee in dollars, and a price for each meter that it sells."""
 
     label: str
     base_fee: Exact | Literal["custom"]
@@ -97,7 +121,10 @@ class Override(_Entry):
 
 
 class Terms(_Entry):
-    """What one customer pays in one period: the plan's version with the customer's overrides applied."""
+    """What one customer pays in one period: the plan's version with the customer's overrides applied.
+
+    ``meters`` are those that are sold; what the others count is shown, and neither sent nor billed.
+    """
 
     plan: str
     label: str
@@ -119,13 +146,37 @@ class Catalog(_Entry):
         """Whether some meter's contribution of an hour depends on the period's other hours."""
         return any(meter.basis.needs_whole_period for meter in self.meters.values())
 
+    @property
+    def sold(self) -> dict[str, Meter]:
+        """The meters that some plan sells."""
+        names = {meter for plan in self.plans.values() for meter in plan.meters}
+        return {name: meter for name, meter in self.meters.items() if name in names}
+
+    def meters_of(self, plan: str) -> tuple[str, ...]:
+        """Return the meters that a plan's version sells, in the order of their names.
+
+        Raises
+        ------
+        CatalogError
+            When there is no such plan.
+        """
+        return tuple(sorted(self._plan(plan).meters))
+
+    def shown(self, terms: Terms) -> dict[str, Meter]:
+        """Return the meters shown under these terms: those sold, and the newest version of every other."""
+        newest: dict[str, str] = {}
+        for name in sorted(self.meters, key=lambda name: (name in terms.meters, meter_version(name))):
+            newest[meter_base(name)] = name
+        return {name: meter for name, meter in self.meters.items() if newest[meter_base(name)] == name}
+
     @model_validator(mode="after")
-    def _every_plan_prices_every_meter(self) -> Self:
+    def _plans_sell_meters_that_exist(self) -> Self:
         for name, plan in self.plans.items():
-            for meter in self.meters.keys() - plan.meters.keys():
-                raise ValueError(f"plan {name!r} has no price for meter {meter!r}")
-            for meter in plan.meters.keys() - self.meters.keys():
+            for meter in sorted(plan.meters.keys() - self.meters.keys()):
                 raise ValueError(f"plan {name!r} prices meter {meter!r}, which does not exist")
+            for base, count in Counter(map(meter_base, plan.meters)).items():
+                if count > 1:
+                    raise ValueError(f"plan {name!r} sells {count} versions of the meter {base!r}")
         return self
 
     def newest(self, plan: str) -> str:
@@ -143,20 +194,23 @@ class Catalog(_Entry):
             raise CatalogError(f"no plan {plan!r}; there are {', '.join(sorted(self.plans))}")
         return max(versions, key=lambda name: int(name.partition("@")[2]))
 
-    def terms(self, plan: str, override: Override | None = None) -> Terms:
+    def terms(self, plan: str, override: Override | None = None, sold: Container[str] | None = None) -> Terms:
         """Apply a customer's override to a plan's version.
+
+        ``sold`` are the meters that a period has sold since it began; all of the plan's when None.
 
         Raises
         ------
         CatalogError
-            When the plan or a meter does not exist, or a plan with a custom fee comes without one.
+            When the plan or a meter does not exist, the plan does not sell what the override prices, or a
+            plan with a custom fee comes without one.
         """
-        if plan not in self.plans:
-            raise CatalogError(f"no plan {plan!r}; there are {', '.join(sorted(self.plans))}")
+        entry = self._plan(plan)
         own = override or Override()
         if unknown := sorted(own.meters.keys() - self.meters.keys()):
             raise CatalogError(f"override of meter {unknown[0]!r}, which does not exist")
-        entry = self.plans[plan]
+        if unsold := sorted(own.meters.keys() - entry.meters.keys()):
+            raise CatalogError(f"override of meter {unsold[0]!r}, which the plan {plan!r} does not sell")
         fee = entry.base_fee if own.base_fee is None else own.base_fee
         if fee == "custom":
             raise CatalogError(f"plan {plan!r} has a custom fee: the customer's override must give base_fee")
@@ -164,9 +218,18 @@ class Catalog(_Entry):
             plan=plan,
             label=entry.label,
             base_fee=fee,
-            meters=entry.meters | own.meters,
+            meters={
+                name: price
+                for name, price in (entry.meters | own.meters).items()
+                if sold is None or name in sold
+            },
             overridden=frozenset(own.meters),
         )
+
+    def _plan(self, name: str) -> Plan:
+        if name not in self.plans:
+            raise CatalogError(f"no plan {name!r}; there are {', '.join(sorted(self.plans))}")
+        return self.plans[name]
 
 
 def parse_catalog(text: str, name: str = "catalog") -> Catalog:

@@ -30,9 +30,9 @@ class Forecast:
 
     @property
     def total(self) -> Decimal | None:
-        """The invoice's total in dollars at the period's end; only if every meter's quantity is known."""
+        """The invoice's total in dollars at the period's end; only if each sold meter's quantity is known."""
         known = {meter: value for meter, value in self.quantities.items() if value is not None}
-        return invoice_total(rate(known, self.terms)) if len(known) == len(self.quantities) else None
+        return invoice_total(rate(known, self.terms)) if self.terms.meters.keys() <= known.keys() else None
 
 
 def forecast(

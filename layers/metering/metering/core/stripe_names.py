@@ -25,6 +25,7 @@ LARGEST_PAGE = 100
 """Objects a page of a list of Stripe's has at most; it is ten unless asked for."""
 _PREFIX = "zemfyre_"
 _FINGERPRINT = 10
+_WRITTEN_VERSION = re.compile(r"_v([0-9]+)$")
 _IDENTIFIER = re.compile(
     r"(?P<customer>[A-Za-z0-9_-]{1,40})\.(?P<meter>[a-z0-9_]{1,40})\.(?P<hour>\d{8}T\d{2})\.(?P<number>\d{1,9})"
 )
@@ -39,19 +40,27 @@ class EventName(NamedTuple):
     number: int
 
 
+def written(meter: str) -> str:
+    """Return a meter's name as Stripe gets it, where letters, digits and underscores are sure to be taken.
+
+    The second version of ``storage`` is ``storage_v2``; no meter's own name ends so.
+    """
+    return meter.replace("@", "_v")
+
+
 def event_name(meter: str) -> str:
-    """Return the event name of a meter; Stripe has one meter for each."""
-    return f"{_PREFIX}{meter}"
+    """Return the event name of a meter; Stripe has one meter for each version."""
+    return f"{_PREFIX}{written(meter)}"
 
 
 def meter_of_event_name(name: str) -> str | None:
     """Return the meter that an event name is of; None when it is none of ours."""
-    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
+    return _read(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
 
 
 def event_identifier(customer_id: str, meter: str, hour: datetime, number: int) -> str:
     """Return a meter event's identifier: it stands for one value of one hour for ever."""
-    return f"{customer_id}.{meter}.{hour:%Y%m%dT%H}.{number}"
+    return f"{customer_id}.{written(meter)}.{hour:%Y%m%dT%H}.{number}"
 
 
 def read_identifier(identifier: str) -> EventName | None:
@@ -63,7 +72,7 @@ def read_identifier(identifier: str) -> EventName | None:
         hour = datetime.strptime(match["hour"], "%Y%m%dT%H").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return EventName(match["customer"], match["meter"], hour, int(match["number"]))
+    return EventName(match["customer"], _read(match["meter"]), hour, int(match["number"]))
 
 
 def our_id(metadata: Any) -> str | None:
@@ -102,6 +111,10 @@ def stripe_tiers(price: Price) -> list[dict[str, str | int]]:
 def cents(dollars: Decimal) -> str:
     """Return an amount in cents as Stripe's decimal fields take it: plain, without needless zeros."""
     return f"{(dollars * CENTS).normalize():f}"
+
+
+def _read(meter: str) -> str:
+    return _WRITTEN_VERSION.sub(r"@\1", meter)
 
 
 def _fingerprint(value: object) -> str:

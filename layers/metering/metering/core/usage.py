@@ -53,12 +53,12 @@ class PeriodUsage:
 
     @cached_property
     def unadjusted(self) -> Contributions:
-        """What the stored hours alone add to each meter's quantity, in the meter's units."""
+        """What the stored hours alone add to each meter's quantity, in the meter's units; sold or not."""
         return all_contributions(self.catalog, self.hours, self.span)
 
     @cached_property
     def contributions(self) -> Contributions:
-        """What each hour adds to each meter's quantity, after adjustments, in the meter's units."""
+        """What each hour adds to each meter's quantity, after adjustments, in the meter's units; sold or not."""
         return self._adjusted.contributions
 
     @property
@@ -69,6 +69,11 @@ class PeriodUsage:
     @cached_property
     def _adjusted(self) -> Adjusted:
         return adjusted(self.unadjusted, self.adjustments, self.span)
+
+    @cached_property
+    def sold(self) -> Contributions:
+        """The contributions of the meters that the period sells: what is sent and billed."""
+        return {name: value for name, value in self.contributions.items() if name in self.terms.meters}
 
     @cached_property
     def quantities(self) -> Mapping[str, Decimal]:
