@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 INSTANCES = 1000
 LATE_HOURS = 744
+JOURNALS = 6000
+"""Journals of one instance's hour: an agent that begins anew more than once a second."""
+JOURNAL_METRICS = 10
+"""Counters and gauges that each of them tells: what an agent of four sources does."""
 BATCH = 10
 """Messages that the function gets in one run."""
 
@@ -123,6 +128,14 @@ class Heavy:
             prepare=lambda: each(lambda hour: self.tables.markers.touch_dirty(LONG, hour), hours),
         )
 
+    def many_journals(self) -> Work:
+        """The rollup alone, of journals of up to a minute that overlap in all ways; the floor adds up."""
+        journals = [_journal(number) for number in range(JOURNALS)]
+        return Work(
+            run=lambda: rollup(LAST_HOUR, journals),
+            floor=lambda: sum(sum(journal.counters.values()) for journal in journals),
+        )
+
     def evaluation(self) -> Work:
         """Step 5 of the last hour of a full period."""
         return Work(
@@ -146,8 +159,9 @@ class Heavy:
         recompute(customer_id, hour, NOW, self.tables, self.alerts.catalog)
 
     def _bare(self, customer_id: str, hour: datetime) -> None:
-        """The five calls of a recomputation."""
+        """The six calls of a recomputation."""
         key: Any = {"pk": {"S": customer_id}, "sk": {"S": f"{hour}"}}
+        self.client.get_item(TableName="scratch", Key=key, ConsistentRead=True)
         self.client.get_item(TableName="scratch", Key=key, ConsistentRead=True)
         self._read("reports", customer_id, f"{hour:%Y-%m-%dT%H}")
         self.client.put_item(TableName="scratch", Item=key)
@@ -185,6 +199,27 @@ class Heavy:
     def _forget_silences(self) -> None:
         for item in [*self._table("customers").items_with_prefix(WIDE, "alert#silent#")]:
             self.client.delete_item(TableName="customers", Key={"pk": item["pk"], "sk": item["sk"]})
+
+
+def _journal(number: int) -> Report:
+    draw = random.Random(number)  # noqa: S311  figures for a benchmark
+    start = draw.randrange(HOUR_SECONDS)
+    until = min(HOUR_SECONDS, start + draw.randrange(60))
+    counters, gauges = sorted(COUNTERS)[: JOURNAL_METRICS // 2], sorted(GAUGES)[: JOURNAL_METRICS // 2]
+    full = full_report(WIDE, "default", LAST_HOUR)
+    return full.model_copy(
+        update={
+            "state_id": f"journal-{number}",
+            "observed_from": LAST_HOUR + timedelta(seconds=start),
+            "observed_until": LAST_HOUR + timedelta(seconds=until),
+            "counters": {name: draw.randrange(10**9) for name in counters},
+            "gauges": {
+                name: full.gauges[name].model_copy(update={"integral": draw.randrange(10**12)})
+                for name in gauges
+            },
+            "sources": {name: full.sources[name] for name in SOURCES[:4]},
+        }
+    )
 
 
 def _ask_for_units(params: dict[str, Any], model: Any, **_: Any) -> None:

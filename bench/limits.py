@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.heavy import INSTANCES, LATE_HOURS, NOW, Heavy
+from bench.heavy import INSTANCES, JOURNALS, LATE_HOURS, NOW, Heavy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ SURROUNDINGS = {
 CASES: dict[str, Callable[[Heavy], Work]] = {
     f"recompute an hour of {INSTANCES:,} instances": Heavy.wide_hour,
     f"recompute ten of {LATE_HOURS} late hours": Heavy.late_hours,
+    f"roll up an hour of {JOURNALS:,} journals of one instance": Heavy.many_journals,
     f"evaluate alerts over a period of {LATE_HOURS} hours": Heavy.evaluation,
     f"sweep {INSTANCES:,} instances that report": Heavy.sweep_reporting,
     f"sweep {INSTANCES:,} instances that fell silent at once": Heavy.sweep_silent,
