@@ -57,7 +57,9 @@ def _active_without_payment(sandbox: Sandbox) -> Finding:
 
 def _first_invoice(sandbox: Sandbox) -> Finding:
     invoice = sandbox.client.v1.invoices.retrieve(str(_subscription(sandbox)["latest_invoice"]))
-    return held(invoice.status != "draft", f"{invoice.billing_reason} is {invoice.status}")
+    metered = [line for line in invoice.lines.data if _price_of(line) == sandbox.metered_price]
+    seen = f"{invoice.billing_reason} is {invoice.status}, with {len(metered)} metered lines"
+    return held(invoice.status == "draft" and bool(metered), seen)
 
 
 def _preview_by_tier(sandbox: Sandbox) -> Finding:
@@ -157,7 +159,7 @@ CHECKS = (
     Check(
         "a subscription whose invoices are sent is active without a payment method", _active_without_payment
     ),
-    Check("the first invoice of a subscription is finalised at once", _first_invoice),
+    Check("the first invoice of a backdated subscription is a draft with the usage so far", _first_invoice),
     Check("a metered price makes a line for each tier reached, exact in quantity_decimal", _preview_by_tier),
     Check("a schedule changes prices at the period's end, and is released", _scheduled),
     Check("an invoice item may be a credit and is found again by its metadata", _credit),

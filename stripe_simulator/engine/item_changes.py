@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from stripe_simulator.engine import lookup
-from stripe_simulator.engine.objects import Price, Recurring, Subscription, SubscriptionItem
-from stripe_simulator.engine.periods import Cycle
+from stripe_simulator.engine import item_periods, lookup
+from stripe_simulator.engine.objects import Price, Recurring
+from stripe_simulator.engine.periods import Cycle, months
 from stripe_simulator.engine.state import State
+from stripe_simulator.engine.subscribed import Subscription, SubscriptionItem
 from stripe_simulator.protocol.errors import StripeRefusalError, no_such, not_imitated
 from stripe_simulator.protocol.parameters import Parameters, merged_metadata
 
@@ -31,17 +32,18 @@ def add_item(
         raise StripeRefusalError(
             "You cannot set a quantity for a metered price: usage sets it.", param=f"{param}[quantity]"
         )
-    _match(subscription, price, recurring, param)
-    subscription.items.append(
-        SubscriptionItem(
-            id=state.new_id("si"),
-            price=price.id,
-            quantity=None if recurring.metered else given.get("quantity", 1),
-            created=now,
-            since=since,
-            metadata=merged_metadata({}, given.get("metadata", {})),
-        )
+    _match(state, subscription, price, recurring, param)
+    item = SubscriptionItem(
+        id=state.new_id("si"),
+        price=price.id,
+        quantity=None if recurring.metered else given.get("quantity", 1),
+        created=now,
+        since=since,
+        metadata=merged_metadata({}, given.get("metadata", {})),
     )
+    subscription.items.append(item)
+    if subscription.id in state.subscriptions:
+        item_periods.begin(state, subscription, item, since)
 
 
 def _recurring(price: Price, param: str) -> Recurring:
@@ -59,7 +61,8 @@ def _recurring(price: Price, param: str) -> Recurring:
     return price.recurring
 
 
-def _match(subscription: Subscription, price: Price, recurring: Recurring, param: str) -> None:
+def _match(state: State, subscription: Subscription, price: Price, recurring: Recurring, param: str) -> None:
+    """Hold a price to the subscription's currency and interval; of a new one the shortest interval counts."""
     cycle = subscription.cycle
     if not subscription.items:
         subscription.currency = price.currency
@@ -67,8 +70,20 @@ def _match(subscription: Subscription, price: Price, recurring: Recurring, param
         return
     if price.currency != subscription.currency:
         raise StripeRefusalError("All prices must have the same currency.", param=f"{param}[price]")
-    if (recurring.interval, recurring.interval_count) != (cycle.interval, cycle.count):
-        raise not_imitated("prices of several intervals in one subscription", f"{param}[price]")
+    if (recurring.interval, recurring.interval_count) == (cycle.interval, cycle.count):
+        return
+    if not subscription.flexible:
+        raise StripeRefusalError(
+            "All prices on a subscription must have the same interval unless `billing_mode` is `flexible`.",
+            param=f"{param}[price]",
+        )
+    own, shared = months(recurring.interval, recurring.interval_count), months(cycle.interval, cycle.count)
+    if not own or not shared or max(own, shared) % min(own, shared):
+        raise not_imitated("intervals that are no multiple of each other in months", f"{param}[price]")
+    if own < shared and subscription.id in state.subscriptions:
+        raise not_imitated("adding a price of a shorter interval", f"{param}[price]")
+    if own < shared:
+        subscription.cycle = Cycle(cycle.anchor, recurring.interval, recurring.interval_count, cycle.day)
 
 
 def change_items(state: State, subscription: Subscription, changes: Sequence[Parameters], now: int) -> None:

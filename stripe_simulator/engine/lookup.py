@@ -6,17 +6,10 @@ takes its status from it (``protocol.errors.no_such``).
 
 from collections.abc import Mapping
 
-from stripe_simulator.engine.objects import (
-    Customer,
-    Invoice,
-    InvoiceItem,
-    Meter,
-    Price,
-    Product,
-    Schedule,
-    Subscription,
-)
+from stripe_simulator.engine.billed import CreditNote, Invoice, InvoiceItem
+from stripe_simulator.engine.objects import Customer, Meter, Price, Product
 from stripe_simulator.engine.state import State
+from stripe_simulator.engine.subscribed import Schedule, Subscription
 from stripe_simulator.protocol.errors import no_such
 
 
@@ -31,8 +24,11 @@ def price(state: State, identity: str, param: str = "id") -> Price:
 
 
 def customer(state: State, identity: str, param: str = "id") -> Customer:
-    """The customer with an id."""
-    return _held(state.customers, "customer", identity, param)
+    """The customer with an id; one that was deleted is none."""
+    found = _held(state.customers, "customer", identity, param)
+    if found.deleted:
+        raise no_such("customer", identity, param)
+    return found
 
 
 def meter(state: State, identity: str, param: str = "id") -> Meter:
@@ -58,6 +54,11 @@ def invoice(state: State, identity: str, param: str = "id") -> Invoice:
 def invoice_item(state: State, identity: str, param: str = "id") -> InvoiceItem:
     """The invoice item with an id, on an invoice or still waiting for one."""
     return _held(state.invoice_items, "invoiceitem", identity, param)
+
+
+def credit_note(state: State, identity: str, param: str = "id") -> CreditNote:
+    """The credit note with an id, void or not."""
+    return _held(state.credit_notes, "credit note", identity, param)
 
 
 def _held[T](objects: Mapping[str, T], kind: str, identity: str, param: str) -> T:

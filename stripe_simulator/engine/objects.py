@@ -1,10 +1,14 @@
-"""What the simulated account holds. Money is in cents, instants are Unix epoch seconds, spans half-open."""
+"""What the simulated account sells, to whom, by which meter. Instants are Unix epoch seconds.
+
+Amounts are in the smallest unit of their currency (cents of a dollar, whole yen).
+"""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from stripe_simulator.engine.periods import Cycle
+from stripe_simulator.engine.billed import CreditNote, Invoice, InvoiceItem
+from stripe_simulator.engine.subscribed import Schedule, Subscription
 
 type Window = Literal["hour", "day"]
 
@@ -75,6 +79,9 @@ class Customer:
     phone: str | None = None
     description: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    payment_method: str | None = None
+    balance: int = 0
+    deleted: bool = False
 
 
 @dataclass
@@ -108,6 +115,7 @@ class MeterEvent:
     timestamp: int
     created: int
     idempotency_key: str | None
+    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,175 +129,6 @@ class Usage:
     identifier: str
 
 
-@dataclass
-class SubscriptionItem:
-    """One price of a subscription; ``since`` is when it began to bill (the past, if backdated)."""
-
-    id: str
-    price: str
-    quantity: int | None
-    created: int
-    since: int
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Subscription:
-    """A customer's prices and their billing cycle."""
-
-    id: str
-    customer: str
-    created: int
-    start: int
-    cycle: Cycle
-    period_start: int
-    period_end: int
-    items: list[SubscriptionItem]
-    currency: str
-    billing_mode: str
-    collection_method: str
-    days_until_due: int | None
-    anchor_config: dict[str, int | None] | None = None
-    description: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    cancel_at_period_end: bool = False
-    canceled_at: int | None = None
-    ended_at: int | None = None
-    latest_invoice: str | None = None
-    schedule: str | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether it still bills."""
-        return self.ended_at is None
-
-
-@dataclass(frozen=True)
-class PhaseItem:
-    """One price of a schedule's phase; a metered one has no quantity."""
-
-    price: str
-    quantity: int | None = None
-
-
-@dataclass(frozen=True)
-class Phase:
-    """What a subscription is made of for a span."""
-
-    start: int
-    end: int
-    items: tuple[PhaseItem, ...]
-    proration_behavior: str
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Schedule:
-    """What a subscription will be made of, phase after phase."""
-
-    id: str
-    customer: str
-    subscription: str
-    created: int
-    phases: tuple[Phase, ...]
-    end_behavior: str = "release"
-    status: str = "active"
-    metadata: dict[str, str] = field(default_factory=dict)
-    ended_at: int | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether it still governs its subscription."""
-        return self.status == "active"
-
-
-@dataclass(frozen=True)
-class InvoiceLine:
-    """What one line of an invoice bills, rounded to the cent once."""
-
-    id: str
-    amount: int
-    description: str
-    quantity: Decimal
-    period_start: int
-    period_end: int
-    unit_amount: Decimal | None = None
-    price: str | None = None
-    product: str | None = None
-    subscription_item: str | None = None
-    invoice_item: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class MeteredPart:
-    """A metered price whose usage over a span an invoice bills; worked out anew until finalisation."""
-
-    subscription_item: str
-    price: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class LicensedPart:
-    """A fixed price that an invoice bills for a span."""
-
-    subscription_item: str
-    price: str
-    quantity: int
-    start: int
-    end: int
-    share: Decimal = Decimal(1)
-
-
-@dataclass
-class Invoice:
-    """An invoice: parts while it is a draft, lines that never change once finalised."""
-
-    id: str
-    customer: str
-    subscription: str | None
-    created: int
-    currency: str
-    billing_reason: str
-    period_start: int
-    period_end: int
-    collection_method: str
-    auto_advance: bool
-    finalizes_at: int | None
-    licensed: tuple[LicensedPart, ...] = ()
-    metered: tuple[MeteredPart, ...] = ()
-    lines: tuple[InvoiceLine, ...] | None = None
-    finalized_at: int | None = None
-    number: str | None = None
-    description: str | None = None
-    days_until_due: int | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def draft(self) -> bool:
-        """Whether its lines may still change."""
-        return self.finalized_at is None
-
-
-@dataclass
-class InvoiceItem:
-    """An amount to bill besides subscriptions; negative is a credit."""
-
-    id: str
-    customer: str
-    created: int
-    currency: str
-    amount: int
-    quantity: Decimal
-    unit_amount: Decimal | None
-    period_start: int
-    period_end: int
-    description: str | None
-    invoice: str | None
-    subscription: str | None
-    metadata: dict[str, str] = field(default_factory=dict)
-
-
-type StripeObject = Product | Price | Customer | Meter | Subscription | Schedule | Invoice | InvoiceItem
+type StripeObject = (
+    Product | Price | Customer | Meter | Subscription | Schedule | Invoice | InvoiceItem | CreditNote
+)

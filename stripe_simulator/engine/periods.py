@@ -13,6 +13,11 @@ _STEP = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 _MONTHS = {"month": 1, "year": 12}
 
 
+def months(interval: str, count: int) -> int:
+    """How many months so many intervals are; 0 for days and weeks."""
+    return _MONTHS.get(interval, 0) * count
+
+
 @dataclass(frozen=True)
 class Cycle:
     """A billing cycle.

@@ -1,4 +1,7 @@
-"""What a price makes of a quantity: invoice lines, each rounded half up to the cent once."""
+"""What a price makes of a quantity: invoice lines, each rounded half up once.
+
+Amounts are in the currency's smallest unit: cents, whole yen, thousandths of a dinar.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True)
 class RatedPart:
-    """One line's worth: how much, at what price a unit (cents), for how many cents.
+    """One line's worth: how much, at what price a unit, for what amount.
 
     ``tier`` counts from 1, None for a price without tiers.
     """
@@ -36,6 +39,29 @@ def rate(price: Price, quantity: Decimal) -> list[RatedPart]:
     return list(_graduated(price.tiers, billed))
 
 
+def rate_further(price: Price, quantity: Decimal, already: Decimal) -> list[RatedPart]:
+    """The lines of what a quantity has beyond one that is billed already, in the tiers where it lies.
+
+    Tiers go on over a threshold's invoice (Stripe, "Thresholds and tiered pricing"). A quantity that fell
+    below what is billed makes one line of nothing.
+    """
+    if already == 0:
+        return rate(price, quantity)
+    before = {part.tier: part for part in rate(price, already)}
+    nothing = RatedPart(_ZERO, _ZERO, 0)
+    beyond = [
+        RatedPart(
+            part.quantity - before.get(part.tier, nothing).quantity,
+            part.unit_amount,
+            part.amount - before.get(part.tier, nothing).amount,
+            part.tier,
+        )
+        for part in rate(price, max(quantity, already))
+    ]
+    reached = [part for part in beyond if part.quantity > 0]
+    return reached or beyond[-1:]
+
+
 def _graduated(tiers: tuple[Tier, ...], quantity: Decimal) -> Iterator[RatedPart]:
     below = _ZERO
     for number, tier in enumerate(tiers, start=1):
@@ -50,5 +76,5 @@ def _graduated(tiers: tuple[Tier, ...], quantity: Decimal) -> Iterator[RatedPart
 
 
 def cents(exact: Decimal) -> int:
-    """An exact amount of cents, rounded half up (away from zero for credits)."""
+    """An exact amount in the smallest unit, rounded half up (away from zero for credits)."""
     return int(exact.quantize(_CENT, ROUND_HALF_UP))

@@ -4,8 +4,8 @@ import copy
 
 from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.item_changes import add_item
-from stripe_simulator.engine.objects import Phase, Schedule, Subscription
 from stripe_simulator.engine.state import Asked, State
+from stripe_simulator.engine.subscribed import Phase, Schedule, Subscription
 
 CLOSED = frozenset({"released", "canceled"})
 

@@ -3,31 +3,26 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from stripe_simulator.engine.agenda import Agenda
-from stripe_simulator.engine.objects import (
-    Customer,
-    Invoice,
-    InvoiceItem,
-    Meter,
-    MeterEvent,
-    Price,
-    Product,
-    Schedule,
-    StripeObject,
-    Subscription,
-    Usage,
-)
-from stripe_simulator.engine.periods import HOUR
+from stripe_simulator.engine.billed import CreditNote, Invoice, InvoiceItem
+from stripe_simulator.engine.objects import Customer, Meter, MeterEvent, Price, Product, StripeObject, Usage
+from stripe_simulator.engine.periods import DAY, HOUR
+from stripe_simulator.engine.subscribed import Schedule, Subscription
 from stripe_simulator.protocol.parameters import Parameters
 
 type Json = dict[str, Any]
 
 
+type Finalisation = Literal["grace", "at_once", "never"]
+
+
 @dataclass
 class Settings:
     """What differs between accounts, or is not known of Stripe exactly.
+
+    Source: docs/stripe-assumptions.md#what-is-not-known-and-can-be-switched
 
     Parameters
     ----------
@@ -38,15 +33,36 @@ class Settings:
     error_window_s
         How long rejected events of one meter are gathered into one report.
     error_samples_name
-        What a report's samples name: ``idempotency_key``, as the SDK documents the field, or ``identifier``.
+        What a report's samples name: ``idempotency_key``, as the SDK documents the field, ``identifier``, or
+        ``id_and_idempotency_key``, the request that brought the event.
     asynchronous
         Rejections, by Stripe's error code, that a caller learns from a report only, after a 200.
+    draft_usage
+        When a draft's metered lines follow the usage: ``at_finalisation`` or ``at_each_read``.
+    backdated_usage
+        Which invoice has the usage from before a backdated subscription was made, in flexible mode:
+        ``first_invoice`` (a draft for the grace time where invoices are sent) or ``cycle_invoice``.
+    anchor_reset_invoice, cancellation_invoice
+        Whether the invoice of a new anchor, and of a cancellation with ``invoice_now``, has the grace time,
+        is final at once, or is a draft that never advances.
+    late_after_price_change
+        Whether usage reported after a schedule changed the prices, for the period before, is billed at the
+        ``old_price``, at the ``new_price``, or ``unbilled``.
+    paused_invoice
+        Whether paused collection voids an invoice (or marks it uncollectible) ``at_once`` or after its
+        ``grace``.
+    retries_s, after_retries
+        How long a subscription is ``past_due`` before it is given up, and what it is then.
+    calls_per_second
+        How many calls of one second the account takes; 0 takes all.
+    retry_advice
+        What ``Stripe-Should-Retry`` says beside a 429; empty says nothing.
     """
 
     aggregation_delay_s: int = 0
     grace_s: int = HOUR
     error_window_s: int = 0
-    error_samples_name: str = "idempotency_key"
+    error_samples_name: Literal["idempotency_key", "identifier", "id_and_idempotency_key"] = "idempotency_key"
     asynchronous: tuple[str, ...] = (
         "no_meter",
         "archived_meter",
@@ -54,6 +70,16 @@ class Settings:
         "meter_event_no_customer_defined",
         "meter_event_invalid_value",
     )
+    draft_usage: Literal["at_finalisation", "at_each_read"] = "at_finalisation"
+    backdated_usage: Literal["first_invoice", "cycle_invoice"] = "first_invoice"
+    anchor_reset_invoice: Finalisation = "at_once"
+    cancellation_invoice: Finalisation = "at_once"
+    late_after_price_change: Literal["old_price", "new_price", "unbilled"] = "unbilled"
+    paused_invoice: Literal["at_once", "grace"] = "at_once"
+    retries_s: int = 14 * DAY
+    after_retries: Literal["past_due", "unpaid", "canceled"] = "past_due"
+    calls_per_second: int = 0
+    retry_advice: Literal["", "true", "false"] = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,7 @@ class State:
     invoices: dict[str, Invoice] = field(default_factory=dict)
     previews: dict[str, Invoice] = field(default_factory=dict)
     invoice_items: dict[str, InvoiceItem] = field(default_factory=dict)
+    credit_notes: dict[str, CreditNote] = field(default_factory=dict)
     accepted: list[MeterEvent] = field(default_factory=list)
     identifiers: dict[str, int] = field(default_factory=dict)
     usage: dict[tuple[str, str], list[Usage]] = field(default_factory=lambda: defaultdict(list))

@@ -1,10 +1,12 @@
 """Every call of the API, resource by resource."""
 
 from stripe_simulator.resources import (
+    credit_notes,
     customers,
     event_summaries,
     events,
     invoice_items,
+    invoice_outcomes,
     invoice_previews,
     invoices,
     meter_events,
@@ -29,6 +31,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *subscription_schedules.ENDPOINTS,
     *invoice_previews.ENDPOINTS,
     *invoices.ENDPOINTS,
+    *invoice_outcomes.ENDPOINTS,
+    *credit_notes.ENDPOINTS,
     *invoice_items.ENDPOINTS,
     *events.ENDPOINTS,
 )

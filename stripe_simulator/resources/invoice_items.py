@@ -1,10 +1,10 @@
-"""Invoice items: POST and GET /v1/invoiceitems."""
+"""Invoice items: POST, GET and DELETE /v1/invoiceitems."""
 
 from decimal import Decimal
 
 from stripe_simulator.engine import lookup
+from stripe_simulator.engine.billed import InvoiceItem
 from stripe_simulator.engine.event_log import record
-from stripe_simulator.engine.objects import InvoiceItem
 from stripe_simulator.engine.rating import cents
 from stripe_simulator.engine.state import Asked, Json, State
 from stripe_simulator.protocol.amounts import text
@@ -53,6 +53,7 @@ def rendered(item: InvoiceItem) -> Json:
         "amount": item.amount,
         "currency": item.currency,
         "customer": item.customer,
+        "customer_account": None,
         "date": item.created,
         "description": item.description,
         "discountable": item.amount > 0,
@@ -60,17 +61,30 @@ def rendered(item: InvoiceItem) -> Json:
         "invoice": item.invoice,
         "livemode": False,
         "metadata": item.metadata,
-        "parent": item.subscription
-        and {"type": "subscription_details", "subscription_details": {"subscription": item.subscription}},
+        "net_amount": item.amount,
+        "parent": _parent(item),
         "period": {"start": item.period_start, "end": item.period_end},
-        "pricing": None,
+        "pricing": item.price
+        and {
+            "price_details": {"price": item.price, "product": item.product},
+            "type": "price_details",
+            "unit_amount_decimal": text(item.unit_amount),
+        },
         "proration": False,
-        "proration_details": None,
         "quantity": int(item.quantity),
         "quantity_decimal": text(item.quantity),
         "tax_rates": [],
         "test_clock": None,
     }
+
+
+def _parent(item: InvoiceItem) -> Json | None:
+    if item.subscription is None:
+        return None
+    details: Json = {"subscription": item.subscription}
+    if item.subscription_item is not None:
+        details["subscription_item"] = item.subscription_item
+    return {"type": "subscription_details", "subscription_details": details}
 
 
 def _create(state: State, asked: Asked) -> Json:
@@ -129,6 +143,20 @@ def _retrieve(state: State, asked: Asked) -> Json:
     return rendered(lookup.invoice_item(state, asked.id))
 
 
+def _delete(state: State, asked: Asked) -> Json:
+    """An item goes for good, from its draft too; on a final invoice it stays."""
+    item = lookup.invoice_item(state, asked.id)
+    if item.invoice is not None and not state.invoices[item.invoice].draft:
+        raise StripeRefusalError(
+            "You cannot delete an invoice item that is attached to an invoice that is no longer editable.",
+            code="invoice_not_editable",
+            param="id",
+        )
+    record(state, "invoiceitem.deleted", item, asked.now, asked)
+    del state.invoice_items[item.id]
+    return {"id": item.id, "object": "invoiceitem", "deleted": True}
+
+
 def _list(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
     found = [
@@ -147,4 +175,5 @@ ENDPOINTS = (
     Endpoint("POST", "/v1/invoiceitems", _NEW, _create),
     Endpoint("GET", "/v1/invoiceitems", _LIST, _list),
     Endpoint("GET", "/v1/invoiceitems/{id}", Record(EXPAND), _retrieve),
+    Endpoint("DELETE", "/v1/invoiceitems/{id}", Record({}), _delete),
 )

@@ -2,13 +2,13 @@
 
 from stripe_simulator.engine import lookup
 from stripe_simulator.engine.invoice_lines import lines_from
-from stripe_simulator.engine.objects import Subscription
 from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.engine.subscribed import Subscription
 from stripe_simulator.engine.subscription_life import upcoming
 from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.parameters import EXPAND, OneOf, Parameters, Record, Text
-from stripe_simulator.resources import invoices
 from stripe_simulator.resources.endpoint import Endpoint
+from stripe_simulator.resources.invoice_json import rendered
 
 _PREVIEWS_REMEMBERED = 50
 
@@ -28,16 +28,16 @@ def _preview(state: State, asked: Asked) -> Json:
     state.previews[invoice.id] = invoice
     if len(state.previews) > _PREVIEWS_REMEMBERED:
         del state.previews[next(iter(state.previews))]
-    return invoices.rendered(state, invoice, asked.now)
+    return rendered(state, invoice, asked.now)
 
 
 def _previewed(state: State, wanted: Parameters) -> Subscription:
     if "subscription" in wanted:
         subscription = lookup.subscription(state, wanted["subscription"], "subscription")
-        found = [subscription] if subscription.active else []
+        found = [subscription] if subscription.living else []
     elif "customer" in wanted:
         customer = lookup.customer(state, wanted["customer"], "customer").id
-        found = [one for one in state.subscriptions.values() if one.customer == customer and one.active]
+        found = [one for one in state.subscriptions.values() if one.customer == customer and one.living]
     else:
         raise StripeRefusalError(
             "You must specify a customer or a subscription.", code="parameter_missing", param="customer"

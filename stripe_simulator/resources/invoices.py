@@ -1,13 +1,8 @@
-"""Invoices: POST and GET /v1/invoices."""
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""Invoices: POST, GET and DELETE /v1/invoices."""
 
 from stripe_simulator.engine import invoice_lines, invoicing, lookup
+from stripe_simulator.engine.billed import Invoice
 from stripe_simulator.engine.event_log import record
-from stripe_simulator.engine.invoice_lines import lines_of
-from stripe_simulator.engine.objects import Invoice, InvoiceLine
-from stripe_simulator.engine.periods import DAY
 from stripe_simulator.engine.state import Asked, Json, State
 from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.pagination import page, within
@@ -26,8 +21,8 @@ from stripe_simulator.protocol.parameters import (
     Whole,
     merged_metadata,
 )
-from stripe_simulator.resources import line_items
 from stripe_simulator.resources.endpoint import Endpoint
+from stripe_simulator.resources.invoice_json import lines_page, rendered
 
 _STATUSES = OneOf(("draft", "open", "paid", "uncollectible", "void"))
 _CHANGEABLE: Fields = {
@@ -37,91 +32,6 @@ _CHANGEABLE: Fields = {
     "description": Text(longest=1500),
     "metadata": Metadata(),
 }
-
-
-def rendered(state: State, invoice: Invoice, now: int) -> Json:
-    """An invoice as Stripe answers it, its first ten lines in it and the rest behind ``lines.url``."""
-    lines = lines_of(state, invoice, now)
-    total = sum(line.amount for line in lines)
-    status = "draft" if invoice.draft else "open" if total > 0 else "paid"
-    due = max(total, 0)
-    customer = state.customers[invoice.customer]
-    subscription = state.subscriptions.get(invoice.subscription or "")
-    return {
-        "id": invoice.id,
-        "object": "invoice",
-        "account_country": "US",
-        "amount_due": due,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_remaining": due,
-        "amount_shipping": 0,
-        "attempt_count": 0,
-        "attempted": False,
-        "auto_advance": invoice.auto_advance and invoice.draft,
-        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-        "automatically_finalizes_at": invoice.finalizes_at if invoice.draft else None,
-        "billing_reason": invoice.billing_reason,
-        "collection_method": invoice.collection_method,
-        "created": invoice.created,
-        "currency": invoice.currency,
-        "custom_fields": None,
-        "customer": invoice.customer,
-        "customer_email": customer.email,
-        "customer_name": customer.name,
-        "default_payment_method": None,
-        "default_tax_rates": [],
-        "description": invoice.description,
-        "discounts": [],
-        "due_date": _due_date(invoice),
-        "effective_at": invoice.finalized_at,
-        "ending_balance": None if invoice.draft else min(total, 0),
-        "hosted_invoice_url": None if invoice.draft else f"{state.public_url}/invoices/{invoice.id}",
-        "invoice_pdf": None if invoice.draft else f"{state.public_url}/invoices/{invoice.id}",
-        "issuer": {"type": "self"},
-        "lines": lines_page(invoice, lines, {}),
-        "livemode": False,
-        "metadata": invoice.metadata,
-        "next_payment_attempt": None,
-        "number": invoice.number,
-        "parent": subscription
-        and {
-            "type": "subscription_details",
-            "quote_details": None,
-            "subscription_details": {"metadata": subscription.metadata, "subscription": subscription.id},
-        },
-        "period_end": invoice.period_end,
-        "period_start": invoice.period_start,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "starting_balance": 0,
-        "status": status,
-        "status_transitions": {
-            "finalized_at": invoice.finalized_at,
-            "marked_uncollectible_at": None,
-            "paid_at": invoice.finalized_at if status == "paid" else None,
-            "voided_at": None,
-        },
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
-        "test_clock": None,
-        "total": total,
-        "total_discount_amounts": [],
-        "total_excluding_tax": total,
-        "total_taxes": [],
-    }
-
-
-def _due_date(invoice: Invoice) -> int | None:
-    if invoice.days_until_due is None or invoice.finalized_at is None:
-        return None
-    return invoice.finalized_at + invoice.days_until_due * DAY
-
-
-def lines_page(invoice: Invoice, lines: Sequence[InvoiceLine], parameters: Mapping[str, Any]) -> Json:
-    """One page of an invoice's lines."""
-    shown = [line_items.rendered(invoice, line) for line in lines]
-    return {**page(shown, parameters, f"/v1/invoices/{invoice.id}/lines"), "total_count": len(shown)}
 
 
 def _create(state: State, asked: Asked) -> Json:
@@ -200,16 +110,20 @@ def _reschedule(state: State, invoice: Invoice, wanted: Parameters, now: int) ->
         invoicing.finalize_at(state, invoice, at)
 
 
-def _finalize(state: State, asked: Asked) -> Json:
+def _delete(state: State, asked: Asked) -> Json:
+    """A draft that is of no subscription goes for good; the invoice items on it go with it."""
     invoice = lookup.invoice(state, asked.id)
-    if not invoice.draft:
+    if not invoice.draft or invoice.subscription is not None:
         raise StripeRefusalError(
-            "This invoice is already finalized, you can't re-finalize a non-draft invoice.",
+            "You can only delete draft invoices that are not part of a subscription.",
             code="invoice_not_editable",
             param="id",
         )
-    invoicing.finalize(state, invoice, asked.now, asked)
-    return rendered(state, invoice, asked.now)
+    record(state, "invoice.deleted", invoice, asked.now, asked)
+    del state.invoices[invoice.id]
+    for item in [one for one in state.invoice_items.values() if one.invoice == invoice.id]:
+        del state.invoice_items[item.id]
+    return {"id": invoice.id, "object": "invoice", "deleted": True}
 
 
 def _list(state: State, asked: Asked) -> Json:
@@ -247,5 +161,5 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/invoices/{id}", Record(EXPAND), _retrieve),
     Endpoint("POST", "/v1/invoices/{id}", Record(_CHANGEABLE), _update),
     Endpoint("GET", "/v1/invoices/{id}/lines", Record(PAGING), _lines),
-    Endpoint("POST", "/v1/invoices/{id}/finalize", Record({**EXPAND, "auto_advance": Flag()}), _finalize),
+    Endpoint("DELETE", "/v1/invoices/{id}", Record({}), _delete),
 )

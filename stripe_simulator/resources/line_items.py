@@ -1,6 +1,6 @@
 """An invoice's lines, each as Stripe shows it."""
 
-from stripe_simulator.engine.objects import Invoice, InvoiceLine
+from stripe_simulator.engine.billed import Invoice, InvoiceLine
 from stripe_simulator.engine.state import Json
 from stripe_simulator.protocol.amounts import text
 

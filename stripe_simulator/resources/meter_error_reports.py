@@ -3,6 +3,7 @@
 from collections import Counter
 
 from stripe_simulator.engine.event_log import iso, record_thin
+from stripe_simulator.engine.objects import MeterEvent
 from stripe_simulator.engine.state import Json, Rejection, State
 
 MOST_SAMPLES = 5
@@ -43,16 +44,19 @@ def _report(state: State, meter: str | None, at: int) -> None:
 
 
 def _samples(state: State, gathered: list[Rejection], code: str) -> list[Json]:
-    by_identifier = state.settings.error_samples_name == "identifier"
     return [
-        {
-            "error_message": rejection.message,
-            "request": {
-                "identifier": rejection.event.identifier
-                if by_identifier
-                else rejection.event.idempotency_key or rejection.event.identifier
-            },
-        }
+        {"error_message": rejection.message, "request": _named(state, rejection.event)}
         for rejection in gathered
         if rejection.code == code
     ][:MOST_SAMPLES]
+
+
+def _named(state: State, event: MeterEvent) -> Json:
+    """What a sample calls the event: one of the names that Stripe's pages give it."""
+    match state.settings.error_samples_name:
+        case "identifier":
+            return {"identifier": event.identifier}
+        case "id_and_idempotency_key":
+            return {"id": event.request_id, "idempotency_key": event.idempotency_key}
+        case _:
+            return {"identifier": event.idempotency_key or event.identifier}

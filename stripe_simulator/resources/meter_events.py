@@ -7,6 +7,7 @@ answered with a 200 and shows up later, if it does not count, in a report (``met
 import re
 from decimal import Decimal
 
+from stripe_simulator.engine import thresholds
 from stripe_simulator.engine.objects import Meter, MeterEvent, Usage
 from stripe_simulator.engine.periods import DAY
 from stripe_simulator.engine.state import Asked, Json, Rejection, State
@@ -42,6 +43,7 @@ def _accept(state: State, asked: Asked) -> Json:
         timestamp=wanted.get("timestamp", asked.now),
         created=asked.now,
         idempotency_key=asked.idempotency_key,
+        request_id=asked.request_id,
     )
     for rejection in _rejections(state, event, asked.now):
         if rejection.code not in state.settings.asynchronous:
@@ -85,6 +87,7 @@ def _process(state: State, event: MeterEvent, at: int) -> None:
     received = state.usage[meter.id, event.payload[meter.customer_key]]
     value = Decimal(0) if meter.formula == "count" else Decimal(event.payload[meter.value_key])
     received.append(Usage(event.timestamp, value, at, len(received), event.identifier))
+    thresholds.look_later(state, event.payload[meter.customer_key], at)
 
 
 def _rejections(state: State, event: MeterEvent, now: int) -> list[Rejection]:
@@ -121,7 +124,7 @@ def _meter_faults(state: State, event: MeterEvent, meter: Meter | None) -> list[
             )
         ]
     faults = [] if meter.formula == "count" else _value_faults(meter, event.payload.get(meter.value_key))
-    if customer not in state.customers:
+    if customer not in state.customers or state.customers[customer].deleted:
         faults.append(("meter_event_customer_not_found", f"No customer found with id {customer}."))
     return faults
 

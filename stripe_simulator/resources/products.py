@@ -69,6 +69,7 @@ def rendered(product: Product) -> Json:
         "shippable": None,
         "statement_descriptor": None,
         "tax_code": None,
+        "tax_details": None,
         "type": "service",
         "unit_label": product.unit_label,
         "updated": product.updated,

@@ -1,26 +1,19 @@
 """How Stripe shows whatever the account holds: each resource's own ``rendered``, chosen by what it is."""
 
-from stripe_simulator.engine.objects import (
-    Customer,
-    Invoice,
-    InvoiceItem,
-    Meter,
-    Price,
-    Product,
-    Schedule,
-    StripeObject,
-    Subscription,
-)
+from stripe_simulator.engine.billed import CreditNote, Invoice, InvoiceItem
+from stripe_simulator.engine.objects import Customer, Meter, Price, Product, StripeObject
 from stripe_simulator.engine.state import Json, State
+from stripe_simulator.engine.subscribed import Schedule, Subscription
 from stripe_simulator.resources import (
+    credit_notes,
     customers,
     invoice_items,
-    invoices,
+    invoice_json,
     meters,
     prices,
     products,
-    subscription_schedules,
-    subscriptions,
+    schedule_json,
+    subscription_json,
 )
 
 
@@ -36,10 +29,12 @@ def rendered(state: State, shown: StripeObject, now: int) -> Json:  # noqa: PLR0
         case Meter():
             return meters.rendered(shown)
         case Subscription():
-            return subscriptions.rendered(state, shown)
+            return subscription_json.rendered(state, shown)
         case Schedule():
-            return subscription_schedules.rendered(shown, now)
+            return schedule_json.rendered(state, shown, now)
         case Invoice():
-            return invoices.rendered(state, shown, now)
+            return invoice_json.rendered(state, shown, now)
         case InvoiceItem():
             return invoice_items.rendered(shown)
+        case CreditNote():
+            return credit_notes.rendered(state, shown)

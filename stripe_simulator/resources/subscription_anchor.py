@@ -1,7 +1,7 @@
 """Where a new subscription starts, and where its billing cycle is anchored."""
 
-from stripe_simulator.engine.objects import Subscription
 from stripe_simulator.engine.periods import Cycle, configured_anchor
+from stripe_simulator.engine.subscribed import Subscription
 from stripe_simulator.protocol.errors import StripeRefusalError, not_imitated
 from stripe_simulator.protocol.parameters import Parameters
 

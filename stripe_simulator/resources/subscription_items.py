@@ -1,27 +1,30 @@
 """Subscription items: GET /v1/subscription_items."""
 
-from stripe_simulator.engine import lookup
-from stripe_simulator.engine.objects import Subscription, SubscriptionItem
+from stripe_simulator.engine import item_periods, lookup
 from stripe_simulator.engine.state import Asked, Json, State
-from stripe_simulator.engine.subscription_life import item_period_start
+from stripe_simulator.engine.subscribed import Subscription, SubscriptionItem
 from stripe_simulator.protocol.pagination import page
 from stripe_simulator.protocol.parameters import PAGING, Record, Text
-from stripe_simulator.resources import prices
+from stripe_simulator.resources import plans, prices
 from stripe_simulator.resources.endpoint import Endpoint
 
 
 def rendered(state: State, subscription: Subscription, item: SubscriptionItem) -> Json:
     """An item as Stripe answers it, with its current period; a metered one has no quantity."""
+    start, end = item_periods.bounds(subscription, item)
+    price = state.prices[item.price]
     shown: Json = {
         "id": item.id,
         "object": "subscription_item",
         "billing_thresholds": None,
         "created": item.created,
-        "current_period_end": subscription.period_end,
-        "current_period_start": item_period_start(subscription, item),
+        "current_period_end": end,
+        "current_period_start": start,
+        "current_trial": None,
         "discounts": [],
         "metadata": item.metadata,
-        "price": prices.rendered(state.prices[item.price]),
+        "plan": plans.rendered(price),
+        "price": prices.rendered(price),
         "subscription": subscription.id,
         "tax_rates": [],
     }

@@ -7,10 +7,10 @@ from itertools import pairwise
 from stripe_simulator.engine import lookup, schedules
 from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.item_changes import add_item
-from stripe_simulator.engine.objects import Phase, PhaseItem, Schedule, Subscription
 from stripe_simulator.engine.periods import Cycle
 from stripe_simulator.engine.schedules import CLOSED
 from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.engine.subscribed import Phase, PhaseItem, Schedule, Subscription
 from stripe_simulator.protocol.errors import StripeRefusalError, not_imitated
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
@@ -29,6 +29,8 @@ from stripe_simulator.protocol.parameters import (
     merged_metadata,
 )
 from stripe_simulator.resources.endpoint import Endpoint
+from stripe_simulator.resources.schedule_json import rendered
+from stripe_simulator.resources.subscriptions import cancel
 
 _PRORATION = OneOf(("always_invoice", "create_prorations", "none"))
 _PHASE_ITEM = Record(
@@ -50,50 +52,6 @@ _PHASE = Record(
 )
 
 
-def rendered(schedule: Schedule, now: int) -> Json:
-    """A schedule as Stripe answers it."""
-    phase = schedules.phase_at(schedule, now) if schedule.active else None
-    released = schedule.status == "released"
-    return {
-        "id": schedule.id,
-        "object": "subscription_schedule",
-        "application": None,
-        "billing_mode": {"type": "flexible"},
-        "canceled_at": schedule.ended_at if schedule.status == "canceled" else None,
-        "completed_at": None,
-        "created": schedule.created,
-        "current_phase": phase and {"start_date": phase.start, "end_date": phase.end},
-        "customer": schedule.customer,
-        "default_settings": {"billing_cycle_anchor": "automatic"},
-        "end_behavior": schedule.end_behavior,
-        "livemode": False,
-        "metadata": schedule.metadata,
-        "phases": [_rendered_phase(phase) for phase in schedule.phases],
-        "released_at": schedule.ended_at if released else None,
-        "released_subscription": schedule.subscription if released else None,
-        "status": schedule.status,
-        "subscription": None if released else schedule.subscription,
-        "test_clock": None,
-    }
-
-
-def _rendered_phase(phase: Phase) -> Json:
-    items: list[Json] = []
-    for item in phase.items:
-        shown: Json = {"price": item.price, "metadata": {}, "tax_rates": [], "discounts": []}
-        items.append(shown if item.quantity is None else shown | {"quantity": item.quantity})
-    return {
-        "add_invoice_items": [],
-        "billing_cycle_anchor": None,
-        "end_date": phase.end,
-        "items": items,
-        "metadata": phase.metadata,
-        "proration_behavior": phase.proration_behavior,
-        "start_date": phase.start,
-        "trial_end": None,
-    }
-
-
 def _find_active(state: State, identity: str) -> Schedule:
     schedule = lookup.schedule(state, identity)
     if schedule.status in CLOSED:
@@ -107,7 +65,7 @@ def _create(state: State, asked: Asked) -> Json:
     """A schedule from a subscription: one phase, the present period, with the subscription's items."""
     wanted = asked.parameters
     subscription = lookup.subscription(state, wanted["from_subscription"], "from_subscription")
-    if not subscription.active:
+    if not subscription.living:
         raise StripeRefusalError(
             "You cannot migrate a subscription that is canceled.", param="from_subscription"
         )
@@ -131,7 +89,7 @@ def _create(state: State, asked: Asked) -> Json:
     subscription.schedule = schedule.id
     schedules.await_end(state, schedule)
     record(state, "subscription_schedule.created", schedule, asked.now, asked)
-    return rendered(schedule, asked.now)
+    return rendered(state, schedule, asked.now)
 
 
 def _update(state: State, asked: Asked) -> Json:
@@ -142,7 +100,7 @@ def _update(state: State, asked: Asked) -> Json:
     if "metadata" in wanted:
         schedule.metadata = merged_metadata(schedule.metadata, wanted["metadata"])
     record(state, "subscription_schedule.updated", schedule, asked.now, asked)
-    return rendered(schedule, asked.now)
+    return rendered(state, schedule, asked.now)
 
 
 def _phases(state: State, schedule: Schedule, given: list[Parameters], now: int) -> tuple[Phase, ...]:
@@ -224,17 +182,30 @@ def _items(
 def _release(state: State, asked: Asked) -> Json:
     schedule = _find_active(state, asked.id)
     schedules.end(state, state.subscriptions[schedule.subscription], "released", asked.now, asked)
-    return rendered(schedule, asked.now)
+    return rendered(state, schedule, asked.now)
+
+
+def _cancel(state: State, asked: Asked) -> Json:
+    """End the subscription at once; here, and not on a subscription's own end, an invoice is the default."""
+    schedule = _find_active(state, asked.id)
+    cancel(
+        state,
+        state.subscriptions[schedule.subscription],
+        asked,
+        invoices=asked.parameters.get("invoice_now", True),
+        prorates=asked.parameters.get("prorate", True),
+    )
+    return rendered(state, schedule, asked.now)
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
-    return rendered(lookup.schedule(state, asked.id), asked.now)
+    return rendered(state, lookup.schedule(state, asked.id), asked.now)
 
 
 def _list(state: State, asked: Asked) -> Json:
     wanted = asked.parameters
     found = [
-        rendered(schedule, asked.now)
+        rendered(state, schedule, asked.now)
         for schedule in reversed(state.schedules.values())
         if wanted.get("customer", schedule.customer) == schedule.customer
         and within(schedule.created, wanted.get("created", {}))
@@ -258,6 +229,12 @@ ENDPOINTS = (
     Endpoint("GET", _PATH, Record({**PAGING, "created": SPAN, "customer": Text()}), _list),
     Endpoint("GET", f"{_PATH}/{{id}}", Record(EXPAND), _retrieve),
     Endpoint("POST", f"{_PATH}/{{id}}", _CHANGED, _update),
+    Endpoint(
+        "POST",
+        f"{_PATH}/{{id}}/cancel",
+        Record({**EXPAND, "invoice_now": Flag(), "prorate": Flag()}),
+        _cancel,
+    ),
     Endpoint(
         "POST",
         f"{_PATH}/{{id}}/release",

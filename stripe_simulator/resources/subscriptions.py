@@ -2,12 +2,21 @@
 
 import copy
 
-from stripe_simulator.engine import invoicing, lookup, subscription_life
+from stripe_simulator.engine import (
+    billed_parts,
+    invoicing,
+    item_periods,
+    lookup,
+    payments,
+    removed_prices,
+    subscription_life,
+)
+from stripe_simulator.engine.ending import end
 from stripe_simulator.engine.event_log import record
 from stripe_simulator.engine.item_changes import add_item, change_items
-from stripe_simulator.engine.objects import Subscription
-from stripe_simulator.engine.periods import Cycle
+from stripe_simulator.engine.periods import DAY, Cycle
 from stripe_simulator.engine.state import Asked, Json, State
+from stripe_simulator.engine.subscribed import Subscription
 from stripe_simulator.protocol.errors import StripeRefusalError, no_such, not_imitated
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
@@ -15,7 +24,6 @@ from stripe_simulator.protocol.parameters import (
     EXPAND,
     PAGING,
     SPAN,
-    Fields,
     Flag,
     Metadata,
     OneOf,
@@ -24,25 +32,17 @@ from stripe_simulator.protocol.parameters import (
     Records,
     Text,
     Whole,
-    merged_metadata,
 )
-from stripe_simulator.resources import subscription_items
+from stripe_simulator.resources import subscription_changes
 from stripe_simulator.resources.endpoint import Endpoint
+from stripe_simulator.resources.refused_payments import refused_payment
 from stripe_simulator.resources.subscription_anchor import set_cycle, start_of
+from stripe_simulator.resources.subscription_json import rendered
 
-_CHANGEABLE: Fields = {
-    **EXPAND,
-    "cancel_at_period_end": Flag(),
-    "collection_method": OneOf(("charge_automatically", "send_invoice")),
-    "days_until_due": Whole(least=0),
-    "description": Text(longest=500),
-    "metadata": Metadata(),
-    "proration_behavior": OneOf(("always_invoice", "create_prorations", "none")),
-}
 _NEW_ITEM = Record({"price": Text(), "quantity": Whole(least=0), "metadata": Metadata()}, required=("price",))
 _NEW = Record(
     {
-        **_CHANGEABLE,
+        **subscription_changes.CHANGEABLE,
         "backdate_start_date": EPOCH,
         "billing_cycle_anchor": EPOCH,
         "billing_cycle_anchor_config": Record(
@@ -58,64 +58,13 @@ _NEW = Record(
         "currency": Text(longest=3),
         "customer": Text(),
         "items": Records(_NEW_ITEM, most=20),
+        "trial_period_days": Whole(least=1, most=730),
     },
     required=("customer", "items"),
 )
 _CHANGED_ITEM = Record(
     {"id": Text(), "price": Text(), "quantity": Whole(least=0), "deleted": Flag(), "metadata": Metadata()}
 )
-
-
-def rendered(state: State, subscription: Subscription) -> Json:
-    """A subscription as Stripe answers it; the current period is on its items."""
-    items = [subscription_items.rendered(state, subscription, item) for item in subscription.items]
-    return {
-        "id": subscription.id,
-        "object": "subscription",
-        "application": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
-        "billing_cycle_anchor": subscription.cycle.anchor,
-        "billing_cycle_anchor_config": subscription.anchor_config,
-        "billing_mode": {"type": subscription.billing_mode},
-        "billing_thresholds": None,
-        "cancel_at": subscription.period_end
-        if subscription.cancel_at_period_end and subscription.active
-        else None,
-        "cancel_at_period_end": subscription.cancel_at_period_end,
-        "canceled_at": subscription.canceled_at,
-        "collection_method": subscription.collection_method,
-        "created": subscription.created,
-        "currency": subscription.currency,
-        "customer": subscription.customer,
-        "days_until_due": subscription.days_until_due,
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": subscription.description,
-        "discounts": [],
-        "ended_at": subscription.ended_at,
-        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
-        "items": {
-            "object": "list",
-            "data": items,
-            "has_more": False,
-            "total_count": len(items),
-            "url": f"/v1/subscription_items?subscription={subscription.id}",
-        },
-        "latest_invoice": subscription.latest_invoice,
-        "livemode": False,
-        "metadata": subscription.metadata,
-        "next_pending_invoice_item_invoice": None,
-        "pause_collection": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": subscription.schedule,
-        "start_date": subscription.start,
-        "status": "active" if subscription.active else "canceled",
-        "test_clock": None,
-        "trial_end": None,
-        "trial_start": None,
-    }
 
 
 def _create(state: State, asked: Asked) -> Json:
@@ -142,27 +91,53 @@ def _create(state: State, asked: Asked) -> Json:
         add_item(state, subscription, given, asked.now, start, f"items[{place}]")
     if wanted.get("currency", subscription.currency) != subscription.currency:
         raise StripeRefusalError("The prices' currency differs from `currency`.", param="currency")
-    _apply(subscription, wanted)
     set_cycle(subscription, wanted, asked.now)
+    _begin_trial(subscription, wanted, asked.now)
+    for item in subscription.items:
+        item_periods.begin(state, subscription, item, start)
+    subscription_changes.apply(state, subscription, wanted, asked.now)
+    subscription_life.cut(subscription)
+    behavior = wanted.get("payment_behavior", "allow_incomplete")
+    if behavior == "error_if_incomplete":
+        _refuse_incomplete(state, subscription)
     subscription_life.bill_first_period(
-        state, subscription, prorates=wanted.get("proration_behavior") != "none"
+        state,
+        subscription,
+        prorates=wanted.get("proration_behavior") != "none",
+        attempts=behavior != "default_incomplete",
     )
     subscription_life.begin(state, subscription, asked)
     return rendered(state, subscription)
 
 
-def _apply(subscription: Subscription, wanted: Parameters) -> None:
-    method = wanted.get("collection_method", subscription.collection_method)
-    if method == "send_invoice" and wanted.get("days_until_due", subscription.days_until_due) is None:
+def _begin_trial(subscription: Subscription, wanted: Parameters, now: int) -> None:
+    """Make the first period a trial, with the billing cycle anchored at its end."""
+    if "trial_end" in wanted and "trial_period_days" in wanted:
         raise StripeRefusalError(
-            "You must specify `days_until_due` when `collection_method` is `send_invoice`.",
-            param="days_until_due",
+            "You may only specify one of these parameters: trial_end, trial_period_days.", param="trial_end"
         )
-    for name in ("cancel_at_period_end", "collection_method", "days_until_due", "description"):
-        if name in wanted:
-            setattr(subscription, name, wanted[name])
-    if "metadata" in wanted:
-        subscription.metadata = merged_metadata(subscription.metadata, wanted["metadata"])
+    until = wanted.get("trial_end")
+    if "trial_period_days" in wanted:
+        until = now + wanted["trial_period_days"] * DAY
+    if until in {None, "now"}:
+        return
+    assert isinstance(until, int)
+    if until <= now:
+        raise StripeRefusalError("Invalid timestamp: must be in the future.", param="trial_end")
+    if subscription.start != now or subscription.cycle.anchor != now:
+        raise not_imitated("a trial with a backdated start or another anchor", "trial_end")
+    cycle = subscription.cycle
+    subscription.status = "trialing"
+    subscription.trial_start, subscription.trial_end = now, until
+    subscription.cycle = Cycle(until, cycle.interval, cycle.count)
+    subscription.period_end = until
+
+
+def _refuse_incomplete(state: State, subscription: Subscription) -> None:
+    method = payments.payment_method(state, subscription.customer, subscription)
+    charged = subscription.collection_method == "charge_automatically" and subscription.status == "active"
+    if charged and any(item.quantity for item in subscription.items) and not payments.is_good(method):
+        raise refused_payment(method)
 
 
 def _retrieve(state: State, asked: Asked) -> Json:
@@ -170,29 +145,48 @@ def _retrieve(state: State, asked: Asked) -> Json:
 
 
 def _update(state: State, asked: Asked) -> Json:
-    subscription = _find_active(state, asked.id)
-    changes = asked.parameters.get("items")
-    _refuse_what_a_schedule_governs(subscription, asked.parameters)
-    if changes and asked.parameters.get("proration_behavior") != "none":
-        raise not_imitated(
-            "changing items with proration; pass proration_behavior=none", "proration_behavior"
-        )
-    anchors_anew = asked.parameters.get("billing_cycle_anchor") == "now"
-    if anchors_anew and asked.parameters.get("proration_behavior") != "none":
-        raise not_imitated(
-            "a new billing cycle anchor with proration; pass proration_behavior=none", "proration_behavior"
-        )
+    subscription = _find_living(state, asked.id)
+    wanted = asked.parameters
+    _refuse_what_a_schedule_governs(subscription, wanted)
+    _refuse_prorations(state, subscription, wanted)
     items_before = copy.deepcopy(subscription.items)
     try:
-        change_items(state, subscription, changes or [], asked.now)
-        _apply(subscription, asked.parameters)
+        change_items(state, subscription, wanted.get("items", []), asked.now)
+        subscription_changes.apply(state, subscription, wanted, asked.now)
     except StripeRefusalError:
         subscription.items = items_before
         raise
-    if anchors_anew:
+    removed_prices.bill(state, subscription, items_before, asked)
+    if "trial_end" in wanted:
+        subscription_life.end_trial(state, subscription, asked.now, asked)
+    elif wanted.get("billing_cycle_anchor") == "now":
         subscription_life.anchor_anew(state, subscription, asked.now)
     record(state, "customer.subscription.updated", subscription, asked.now, asked)
     return rendered(state, subscription)
+
+
+def _refuse_prorations(state: State, subscription: Subscription, wanted: Parameters) -> None:
+    """Refuse what would credit or charge parts of a fee; metered prices are exchanged without."""
+    if "trial_end" in wanted and (subscription.status != "trialing" or wanted["trial_end"] != "now"):
+        raise not_imitated("a trial that begins or moves later; `now` ends one", "trial_end")
+    if wanted.get("proration_behavior") == "none":
+        return
+    if any(not _is_metered(state, subscription, change) for change in wanted.get("items", [])):
+        raise not_imitated(
+            "changing fixed prices with proration; pass proration_behavior=none", "proration_behavior"
+        )
+    if wanted.get("billing_cycle_anchor") == "now":
+        raise not_imitated(
+            "a new billing cycle anchor with proration; pass proration_behavior=none", "proration_behavior"
+        )
+
+
+def _is_metered(state: State, subscription: Subscription, change: Parameters) -> bool:
+    """Whether a change of items touches metered prices alone, so far as they are known."""
+    present = {item.id: item.price for item in subscription.items}
+    prices = [change.get("price"), present.get(change.get("id", ""))]
+    known = [price for price in prices if price in state.prices]
+    return all(billed_parts.meter_of(state, str(price)) is not None for price in known)
 
 
 def _refuse_what_a_schedule_governs(subscription: Subscription, wanted: Parameters) -> None:
@@ -210,35 +204,86 @@ def _refuse_what_a_schedule_governs(subscription: Subscription, wanted: Paramete
 
 def _cancel(state: State, asked: Asked) -> Json:
     """End at once. Only ``invoice_now`` bills what was used and not yet billed; without it that is lost."""
-    subscription = _find_active(state, asked.id)
-    if asked.parameters.get("prorate"):
-        raise not_imitated("prorate", "prorate")
-    if asked.parameters.get("invoice_now"):
-        metered = list(subscription_life.metered_parts(state, subscription, asked.now))
-        invoicing.open_draft(state, subscription, "subscription_update", asked.now, [], metered)
-    subscription_life.end(state, subscription, asked.now, asked)
+    subscription = _find_living(state, asked.id)
+    cancel(
+        state,
+        subscription,
+        asked,
+        invoices=asked.parameters.get("invoice_now", False),
+        prorates=asked.parameters.get("prorate", False),
+    )
     return rendered(state, subscription)
 
 
-def _find_active(state: State, identity: str) -> Subscription:
+def cancel(state: State, subscription: Subscription, asked: Asked, *, invoices: bool, prorates: bool) -> None:
+    """End a subscription at once, with or without a final invoice of what was used."""
+    if prorates:
+        raise not_imitated("prorations; pass prorate=false", "prorate")
+    if invoices:
+        metered = list(billed_parts.metered(state, subscription, asked.now))
+        draft = invoicing.Draft("subscription_update", (), metered, state.settings.cancellation_invoice)
+        invoicing.make(state, subscription, asked.now, draft)
+    end(state, subscription, asked.now, asked)
+
+
+def _pause(state: State, asked: Asked) -> Json:
+    """Stop the subscription; what was used until now is not billed unless the call says so."""
+    subscription = _find_living(state, asked.id)
+    if subscription.status not in {"active", "past_due", "unpaid"}:
+        raise StripeRefusalError(
+            f"You cannot pause a subscription with status `{subscription.status}`.", param="id"
+        )
+    bill_for = asked.parameters.get("bill_for", {})
+    if bill_for.get("unused_time_from", {}).get("type", "none") != "none":
+        raise not_imitated("prorations; pass type none", "bill_for[unused_time_from][type]")
+    if bill_for.get("outstanding_usage_through", {}).get("type", "none") == "now":
+        metered = list(billed_parts.metered(state, subscription, asked.now))
+        draft = invoicing.Draft("subscription_update", (), metered, "at_once")
+        invoicing.make(state, subscription, asked.now, draft)
+    subscription_life.pause(state, subscription, asked.now, "pause_requested", asked)
+    return rendered(state, subscription)
+
+
+def _resume(state: State, asked: Asked) -> Json:
+    """Start anew: the billing cycle is anchored now."""
+    subscription = _find_living(state, asked.id)
+    if subscription.status != "paused":
+        raise StripeRefusalError(
+            f"You cannot resume a subscription with status `{subscription.status}`.", param="id"
+        )
+    if asked.parameters.get("billing_cycle_anchor", {}).get("type", "now") != "now":
+        raise not_imitated("resuming with an unchanged anchor", "billing_cycle_anchor[type]")
+    subscription_life.resume(state, subscription, asked)
+    return rendered(state, subscription)
+
+
+def _find_living(state: State, identity: str) -> Subscription:
     subscription = lookup.subscription(state, identity)
-    if not subscription.active:
+    if not subscription.living:
         raise no_such("subscription", identity)
     return subscription
 
 
 def _list(state: State, asked: Asked) -> Json:
+    """Subscriptions newest first; unless a status is asked for, those that are not canceled."""
     wanted = asked.parameters
-    status = wanted.get("status", "active")
+    status = wanted.get("status")
     found = [
         rendered(state, subscription)
         for subscription in reversed(state.subscriptions.values())
         if wanted.get("customer", subscription.customer) == subscription.customer
-        and (status == "all" or (status == "active") == subscription.active)
+        and _has_status(subscription, status)
         and wanted.get("price") in {None, *(item.price for item in subscription.items)}
         and within(subscription.created, wanted.get("created", {}))
     ]
     return page(found, wanted, "/v1/subscriptions")
+
+
+def _has_status(subscription: Subscription, wanted: str | None) -> bool:
+    if wanted in {None, "all"}:
+        return wanted == "all" or subscription.status != "canceled"
+    ended = subscription.status in {"canceled", "incomplete_expired"}
+    return ended if wanted == "ended" else subscription.status == wanted
 
 
 _LIST = Record(
@@ -247,25 +292,53 @@ _LIST = Record(
         "created": SPAN,
         "customer": Text(),
         "price": Text(),
-        "status": OneOf(("active", "canceled", "all")),
+        "status": OneOf(
+            (
+                "active",
+                "all",
+                "canceled",
+                "ended",
+                "incomplete",
+                "incomplete_expired",
+                "past_due",
+                "paused",
+                "trialing",
+                "unpaid",
+            )
+        ),
     }
 )
+_TYPE = Record({"type": Text()}, required=("type",))
+_PAUSE = Record(
+    {
+        **EXPAND,
+        "bill_for": Record({"outstanding_usage_through": _TYPE, "unused_time_from": _TYPE}),
+        "type": OneOf(("subscription",)),
+    }
+)
+_RESUME = Record(
+    {**EXPAND, "billing_cycle_anchor": _TYPE, "proration_behavior": OneOf(("none",))},
+)
 _CANCEL = Record({**EXPAND, "invoice_now": Flag(), "prorate": Flag()})
+_ONE = "/v1/subscriptions/{id}"
 ENDPOINTS = (
     Endpoint("POST", "/v1/subscriptions", _NEW, _create),
     Endpoint("GET", "/v1/subscriptions", _LIST, _list),
-    Endpoint("GET", "/v1/subscriptions/{id}", Record(EXPAND), _retrieve),
+    Endpoint("GET", _ONE, Record(EXPAND), _retrieve),
     Endpoint(
         "POST",
-        "/v1/subscriptions/{id}",
+        _ONE,
         Record(
             {
-                **_CHANGEABLE,
+                **subscription_changes.CHANGEABLE,
                 "billing_cycle_anchor": OneOf(("now", "unchanged")),
                 "items": Records(_CHANGED_ITEM, most=20),
+                "pause_collection": subscription_changes.PAUSE_COLLECTION,
             }
         ),
         _update,
     ),
-    Endpoint("DELETE", "/v1/subscriptions/{id}", _CANCEL, _cancel),
+    Endpoint("DELETE", _ONE, _CANCEL, _cancel),
+    Endpoint("POST", f"{_ONE}/pause", _PAUSE, _pause),
+    Endpoint("POST", f"{_ONE}/resume", _RESUME, _resume),
 )

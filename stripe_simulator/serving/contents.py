@@ -35,6 +35,7 @@ def _objects(state: State) -> dict[str, Iterable[StripeObject]]:
         "subscription_schedules": state.schedules.values(),
         "invoices": state.invoices.values(),
         "invoice_items": state.invoice_items.values(),
+        "credit_notes": state.credit_notes.values(),
     }
 
 

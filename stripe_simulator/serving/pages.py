@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from stripe_simulator.engine.state import Json
+from stripe_simulator.protocol.amounts import money
 from stripe_simulator.serving.contents import contents
 from stripe_simulator.serving.simulator import Simulator
 
@@ -41,7 +42,7 @@ def routes(simulator: Simulator) -> list[Route]:
 
 
 def _overview(shown: Json) -> str:
-    names = {customer["id"]: customer["name"] or customer["id"] for customer in shown["customers"]}
+    names = {customer["id"]: customer.get("name") or customer["id"] for customer in shown["customers"]}
     events = list(reversed(shown["meter_events"]))[:_NEWEST]
     return _document(
         "Stripe simulator",
@@ -49,7 +50,11 @@ def _overview(shown: Json) -> str:
         + _table(
             "Customers",
             ["Customer", "Name", "Created"],
-            [[one["id"], one["name"] or "", _instant(one["created"])] for one in shown["customers"]],
+            [
+                [one["id"], one["name"] or "", _instant(one["created"])]
+                for one in shown["customers"]
+                if "deleted" not in one
+            ],
         )
         + _table(
             "Invoices",
@@ -61,7 +66,7 @@ def _overview(shown: Json) -> str:
                     one["status"],
                     one["billing_reason"],
                     _instant(one["created"]),
-                    _money(one["total"]),
+                    money(one["total"], one["currency"]),
                 ]
                 for one in reversed(shown["invoices"])
             ],
@@ -108,7 +113,7 @@ def _overview(shown: Json) -> str:
 
 def _invoice(shown: Json) -> str:
     lines = [
-        [line["description"], line["quantity_decimal"], _money(line["amount"])]
+        [line["description"], line["quantity_decimal"], money(line["amount"], line["currency"])]
         for line in shown["lines"]["data"]
     ]
     more = "<p class=note>More lines follow.</p>" if shown["lines"]["has_more"] else ""
@@ -119,7 +124,8 @@ def _invoice(shown: Json) -> str:
         f"{_instant(shown['period_start'])} to {_instant(shown['period_end'])}</p>"
         + _table("Lines", ["Line", "Quantity", "Amount"], lines)
         + more
-        + f"<p><strong>Total {_money(shown['total'])}</strong></p><p><a href='/'>All</a></p>",
+        + f"<p><strong>Total {money(shown['total'], shown['currency'])}</strong></p>"
+        + "<p><a href='/'>All</a></p>",
     )
 
 
@@ -159,9 +165,3 @@ def _document(title: str, body: str) -> str:
 
 def _instant(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _money(cents: int) -> str:
-    sign = "-" if cents < 0 else ""
-    whole, part = divmod(abs(cents), 100)
-    return f"{sign}${whole}.{part:02d}"

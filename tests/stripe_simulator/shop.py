@@ -44,12 +44,14 @@ class Shop:
         )
 
     def subscribe(self, **more: Any) -> stripe.Subscription:
-        """Subscribe to the base fee and the metered price."""
+        """Subscribe to the base fee and the metered price; invoices are sent unless said otherwise."""
+        sent = {"collection_method": "send_invoice", "days_until_due": 90}
         return self.client.v1.subscriptions.create(
             loose(
                 {
                     "customer": self.customer,
                     "items": [{"price": self.fee_price}, {"price": self.metered_price}],
+                    **({} if "collection_method" in more else sent),
                     **more,
                 }
             )

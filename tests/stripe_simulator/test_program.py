@@ -91,7 +91,14 @@ def test_a_state_file_brings_back_everything(tmp_path: Path) -> None:
         )
         with pytest.raises(stripe.InvalidRequestError):
             client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": "price_none"}]})
-        client.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price.id}]})
+        client.v1.subscriptions.create(
+            {
+                "customer": customer.id,
+                "items": [{"price": price.id}],
+                "collection_method": "send_invoice",
+                "days_until_due": 30,
+            }
+        )
         httpx.post(f"{running.url}/_sim/settings", json={"grace_s": 60}, trust_env=False)
         httpx.post(f"{running.url}/_sim/clock", json={"now": NOON + 3 * DAY}, trust_env=False)
         client.v1.customers.update(customer.id, {"name": "Acme Ltd"})

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 import stripe
 
@@ -299,9 +300,10 @@ def test_cancelling_without_invoice_now_loses_the_usage(
 
 
 def test_cancelling_with_invoice_now_bills_the_usage(
-    client: stripe.StripeClient, shop: Shop, clock: Clock
+    client: stripe.StripeClient, shop: Shop, clock: Clock, control: httpx.Client
 ) -> None:
-    """A final invoice has the usage up to the cancellation, and stays a draft for the grace time."""
+    """A last invoice has the usage until the cancellation; with a grace time, what comes in it too."""
+    control.post("/settings", json={"cancellation_invoice": "grace", "draft_usage": "at_each_read"})
     subscription = shop.subscribe()
     shop.use("12")
     clock.advance(DAY)
@@ -324,9 +326,10 @@ def test_an_ended_subscription_is_not_there_to_cancel(client: stripe.StripeClien
 
 
 def test_a_new_anchor_bills_what_was_used_and_starts_a_full_period(
-    client: stripe.StripeClient, shop: Shop, clock: Clock
+    client: stripe.StripeClient, shop: Shop, clock: Clock, control: httpx.Client
 ) -> None:
-    """billing_cycle_anchor=now ends the period at once; the usage so far is on a draft of its own."""
+    """billing_cycle_anchor=now ends the period at once; the usage so far is on an invoice of its own."""
+    control.post("/settings", json={"anchor_reset_invoice": "grace"})
     subscription = shop.subscribe()
     shop.use("12")
     clock.advance(DAY)

@@ -172,7 +172,10 @@ def test_a_short_grace_is_warned_of(synced: Desk) -> None:
     """Once a period's invoice shows that drafts are final after an hour, a sync says what to set."""
     synced.good("customers", "add", "acme", "--name", "Acme")
     assert "drafts" not in synced.good("stripe", "sync").err
-    synced.simulator.clock.advance(32 * 86_400)
+    synced.simulator.clock.advance(86_400)
+    [first] = synced.stripe.v1.invoices.list().data
+    synced.stripe.v1.invoices.pay(first.id, {"paid_out_of_band": True})
+    synced.simulator.clock.advance(31 * 86_400)
 
     assert "24 to 72 h" in synced.good("stripe", "sync").err
     assert "drafts for 1 h" in synced.good("stripe", "sync", "--json").json["warnings"][0]
@@ -199,7 +202,13 @@ def test_a_yearly_subscription_is_warned_of(synced: Desk) -> None:
     price = synced.stripe.v1.prices.create(yearly)
     customer = synced.stripe.v1.customers.create({"name": "Acme"})
     synced.stripe.v1.subscriptions.create(
-        {"customer": customer.id, "items": [{"price": price.id}], "metadata": {"customer_id": "acme"}}
+        {
+            "customer": customer.id,
+            "items": [{"price": price.id}],
+            "metadata": {"customer_id": "acme"},
+            "collection_method": "send_invoice",
+            "days_until_due": 30,
+        }
     )
 
     [warning] = synced.good("stripe", "sync", "--json").json["warnings"]
