@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stripe_simulator.engine.event_log import API_VERSION
 from stripe_simulator.engine.state import Asked, Json, Settings, State
@@ -13,6 +13,7 @@ from stripe_simulator.protocol.parameters import read
 from stripe_simulator.resources.api import ENDPOINTS
 from stripe_simulator.resources.endpoint import Endpoint
 from stripe_simulator.resources.rendering import rendered
+from stripe_simulator.serving.call_limit import CallLimit
 from stripe_simulator.serving.expansion import refuse_too_deep, shaped
 from stripe_simulator.serving.idempotency import IdempotencyKeys, Kept
 
@@ -20,6 +21,9 @@ _PATTERNS = [
     (re.compile(re.escape(endpoint.path).replace(r"\{id\}", r"([^/]+)")), endpoint) for endpoint in ENDPOINTS
 ]
 _BROKEN = 500
+_HINTS = {name: getattr(hint, "__value__", hint) for name, hint in get_type_hints(Settings).items()}
+_CHOICES = {name: get_args(hint) for name, hint in _HINTS.items() if get_origin(hint) is Literal}
+"""The words that some settings may be."""
 _INTERNAL_ERROR: Json = {
     "error": {"message": "An unknown error occurred.", "type": "api_error"},
 }
@@ -69,6 +73,7 @@ class StripeAccount:
     def __init__(self, settings: Settings | None = None) -> None:
         self.state = State(rendered, settings or Settings())
         self._keys = IdempotencyKeys()
+        self._limit = CallLimit()
 
     def advance(self, now: int) -> None:
         """Let everything happen that is due by an instant (epoch seconds)."""
@@ -80,18 +85,23 @@ class StripeAccount:
         Raises
         ------
         ValueError
-            A name that is no setting.
+            A name that is no setting, or a word that is none of a setting's.
         """
         names = {field.name for field in fields(Settings)}
         if set(changes) - names:
             raise ValueError(f"No such setting: {', '.join(sorted(set(changes) - names))}.")
         for name, value in changes.items():
+            choices = _CHOICES.get(name)
+            if choices and value not in choices:
+                raise ValueError(f"{name} is one of {', '.join(map(repr, choices))}.")
             setattr(self.state.settings, name, tuple(value) if isinstance(value, list) else value)
 
     def answer(self, call: Call, now: int) -> Answer:
         """The answer to a call made now (epoch seconds)."""
         self.advance(now)
         request_id = self.state.new_id("req")
+        if self._limit.reached(self.state.settings.calls_per_second, now):
+            return too_many(self.state, "rate_limit", "Request rate limit exceeded.", request_id)
         try:
             _authenticate(call.api_key)
             endpoint, identity = _endpoint(call.method, call.path)
@@ -132,6 +142,16 @@ def path_template(method: str, path: str) -> str:
 def refused(refusal: StripeRefusalError, request_id: str) -> Answer:
     """The answer that a refusal makes."""
     return Answer(refusal.status, refusal.body(), _headers(request_id, refusal.status))
+
+
+def too_many(state: State, code: str, message: str, request_id: str) -> Answer:
+    """The 429 of a limit that is reached, with the advice that settings give beside it."""
+    answer = refused(StripeRefusalError(message, status=429, code=code), request_id)
+    advice = state.settings.retry_advice
+    headers = {**answer.headers, **({"Stripe-Should-Retry": advice} if advice else {})}
+    if code == "rate_limit":
+        headers |= {"Retry-After": "1", "Stripe-Rate-Limited-Reason": "global-rate"}
+    return Answer(answer.status, answer.body, headers)
 
 
 def _endpoint(method: str, path: str) -> tuple[Endpoint, str]:

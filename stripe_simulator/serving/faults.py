@@ -9,6 +9,7 @@ from stripe_simulator.protocol.forms import Form
 KINDS = (
     "500",
     "500_after",
+    "409",
     "429",
     "hang",
     "hang_after",
@@ -31,10 +32,11 @@ class Fault:
     ----------
     kind
         ``500`` answers 500 before anything changed, ``500_after`` after it did; both are kept under the
-        Idempotency-Key. ``429`` refuses. ``hang`` never answers and changes nothing; ``hang_after`` changes
-        and never answers. ``hold`` answers properly once released, keeping the customer's meter busy.
-        ``drop_before`` and ``drop_after`` cut the connection before and after the change. ``processed_late``
-        answers 200 to a meter event at once and processes it ``after_s`` later.
+        Idempotency-Key. ``409`` refuses as if another call had the key, ``429`` as one too many. ``hang``
+        never answers and changes nothing; ``hang_after`` changes and never answers. ``hold`` answers properly
+        once released, keeping the customer's meter and the Idempotency-Key busy. ``drop_before`` and
+        ``drop_after`` cut the connection before and after the change. ``processed_late`` answers 200 to a
+        meter event at once and processes it ``after_s`` later.
     method, path_prefix, identifier_prefix
         Which calls it hits; empty hits all. The identifier is a meter event's.
     skip

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from stripe_simulator.engine.clock import Clock
 from stripe_simulator.protocol.errors import StripeRefusalError
 from stripe_simulator.protocol.forms import BadFormError, decode
-from stripe_simulator.serving.account import Answer, Call, StripeAccount, path_template, refused
+from stripe_simulator.serving.account import Answer, Call, StripeAccount, path_template, refused, too_many
 from stripe_simulator.serving.faults import Fault, Faults
 from stripe_simulator.serving.state_file import StateFile
 
@@ -29,6 +29,8 @@ class Simulator:
         How long, in real seconds, a meter event keeps its customer's meter busy before it is answered; a
         second event for the same two in that time gets a 429 ("one call at a time").
         Source: docs/stripe-protocol.md#what-stripe-does
+    busy, keys
+        The customers' meters, and the Idempotency-Keys, whose call is on its way.
     drop
         Cuts the connection of a client address; set by the server.
     """
@@ -40,6 +42,7 @@ class Simulator:
     faults: Faults = field(default_factory=Faults)
     calls: Counter[str] = field(default_factory=Counter)
     busy: set[tuple[str, str]] = field(default_factory=set)
+    keys: set[str | None] = field(default_factory=set)
     waiting: set[asyncio.Event] = field(default_factory=set)
     drop: Callable[[tuple[str, int]], None] = lambda _: None
 
@@ -66,27 +69,41 @@ class Simulator:
     async def _answer(self, request: Request, call: Call, fault: Fault | None) -> Response:
         kind = fault.kind if fault else ""
         if kind == "429":
-            return _response(self._refusal(_too_many("rate_limit", "Request rate limit exceeded.")))
+            return self._too_many("rate_limit", "Request rate limit exceeded.")
+        key = call.idempotency_key if call.method == "POST" else None
+        if kind == "409" or key in self.keys:
+            return _response(self._refusal(_key_in_use()))
+        if key is not None:
+            self.keys.add(key)
+        try:
+            answer = await self._committed(request, call, kind)
+        finally:
+            self.keys.discard(key)
+        if isinstance(answer, Response):
+            return answer
+        if kind == "hang_after":
+            await self._wait(request)
+        if kind in {"hang_after", "drop_after"}:
+            return await self._dropped(request)
+        return _response(answer)
+
+    async def _committed(self, request: Request, call: Call, kind: str) -> Answer | Response:
+        """What the account answers to a call, or a response without it where the call does not get there."""
         if kind == "hang":
             await self._wait(request)
         if kind in {"hang", "drop_before"}:
             return await self._dropped(request)
         meter = _meter_of(call)
         if meter in self.busy:
-            return _response(self._refusal(_too_many("lock_timeout", "Another call for this meter is on.")))
+            return self._too_many("lock_timeout", "Another call for this meter is on.")
         if meter is not None:
             self.busy.add(meter)
         try:
             await self._hold(request, kind, meter)
-            answer = self._commit(call)
+            return self._commit(call)
         finally:
             if meter is not None:
                 self.busy.discard(meter)
-        if kind == "hang_after":
-            await self._wait(request)
-        if kind in {"hang_after", "drop_after"}:
-            return await self._dropped(request)
-        return _response(answer)
 
     def _commit(self, call: Call) -> Answer:
         now = self.clock.now()
@@ -134,12 +151,22 @@ class Simulator:
         await _until_disconnected(request)
         return Response()
 
+    def _too_many(self, code: str, message: str) -> Response:
+        state = self.account.state
+        return _response(too_many(state, code, message, state.new_id("req")))
+
     def _refusal(self, refusal: StripeRefusalError) -> Answer:
         return refused(refusal, self.account.state.new_id("req"))
 
 
-def _too_many(code: str, message: str) -> StripeRefusalError:
-    return StripeRefusalError(message, status=429, code=code)
+def _key_in_use() -> StripeRefusalError:
+    return StripeRefusalError(
+        "There is currently another in-progress request using this Idempotent Key (that probably means you "
+        "submitted twice, and the other request is still going through). Please use a different key if you "
+        "want to submit a separate request.",
+        status=409,
+        code="idempotency_key_in_use",
+    )
 
 
 def _meter_of(call: Call) -> tuple[str, str] | None:

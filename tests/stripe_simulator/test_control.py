@@ -134,3 +134,11 @@ def test_an_invoice_has_a_page(simulator: RunningSimulator, shop: Shop) -> None:
 
     assert "Starter (at $29.00 / month)" in page.text
     assert httpx.get(f"{simulator.url}/invoices/in_none", trust_env=False).status_code == 404
+
+
+def test_a_setting_is_one_of_its_words(control: httpx.Client) -> None:
+    """A word that a setting does not have is refused: a mistyped reading would silently be another."""
+    refused = control.post("/settings", json={"draft_usage": "sometimes"})
+
+    assert 400 == refused.status_code
+    assert "'at_finalisation'" in refused.json()["error"]["message"]

@@ -177,3 +177,37 @@ def test_which_rejections_come_late_can_be_set(
 
     assert refused.value.code == "meter_event_invalid_value"
     assert _reports(client)[0].data.reason.error_types[0].code == "timestamp_too_far_in_past"
+
+
+@pytest.mark.parametrize(
+    ("named", "request_of"),
+    [
+        ("idempotency_key", {"identifier": "k1"}),
+        ("identifier", {"identifier": "a"}),
+        ("id_and_idempotency_key", {"id": "req_Sim", "idempotency_key": "k1"}),
+    ],
+)
+def test_a_sample_names_its_event_in_one_of_three_ways(
+    client: stripe.StripeClient, shop: Shop, control: httpx.Client, named: str, request_of: dict[str, str]
+) -> None:
+    """By the Idempotency-Key, by the event's identifier, or by the request that brought it."""
+    control.post("/settings", json={"error_samples_name": named})
+    shop.use("1e3", identifier="a", key="k1")
+    [sample] = _reports(client)[0].data.reason.error_types[0].sample_errors
+
+    seen = sample.request.to_dict()
+    assert request_of == {**seen, **({"id": seen["id"][:7]} if "id" in seen else {})}
+
+
+@pytest.mark.parametrize(
+    ("code", "timestamp"),
+    [("timestamp_too_far_in_past", NOON - 36 * DAY), ("timestamp_in_future", NOON + HOUR)],
+)
+def test_a_bad_timestamp_may_be_reported_later(
+    client: stripe.StripeClient, shop: Shop, control: httpx.Client, code: str, timestamp: int
+) -> None:
+    """Where Stripe takes it with a 200, a timestamp out of bounds is in a report, and does not count."""
+    control.post("/settings", json={"asynchronous": [code]})
+    shop.use("1", timestamp=timestamp)
+
+    assert code == _reports(client)[0].data.reason.error_types[0].code

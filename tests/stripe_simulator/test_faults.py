@@ -219,3 +219,65 @@ def test_a_fault_in_unknown_words_is_refused(control: httpx.Client, fault: dict[
     """A misspelt fault is refused, or a test would test nothing."""
     assert control.post("/faults", json=fault).status_code == 400
     assert control.get("/faults").json()["pending"] == []
+
+
+def test_two_calls_under_one_key_at_once_conflict(
+    client: stripe.StripeClient, shop: Shop, control: httpx.Client
+) -> None:
+    """While a call is on its way, another one under its Idempotency-Key is a 409."""
+    control.post("/faults", json={"kind": "hold", "match": {"path_prefix": "/v1/customers"}})
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(client.v1.customers.create, {"name": "Other"}, {"idempotency_key": "k1"})
+        _until(lambda: _waiting(control) == 1)
+        with pytest.raises(stripe.StripeError) as conflict:
+            client.v1.customers.create({"name": "Other"}, {"idempotency_key": "k1"})
+        control.post("/release")
+        made = first.result(_DEADLINE_S).id
+
+    assert (409, "idempotency_key_in_use") == (conflict.value.http_status, _code(conflict.value))
+    assert made == client.v1.customers.create({"name": "Other"}, {"idempotency_key": "k1"}).id
+
+
+def test_a_conflict_can_be_made(client: stripe.StripeClient, control: httpx.Client) -> None:
+    """The fault 409 says that a key is in use."""
+    control.post("/faults", json={"kind": "409"})
+    with pytest.raises(stripe.StripeError) as conflict:
+        client.v1.customers.create({"name": "Acme"})
+
+    assert 409 == conflict.value.http_status
+
+
+def test_a_limit_of_calls_a_second_is_refused(
+    simulator: RunningSimulator, client: stripe.StripeClient, control: httpx.Client
+) -> None:
+    """One call more than the account's limit in a second is a 429 that says when to come back."""
+    control.post("/settings", json={"calls_per_second": 2})
+    client.v1.customers.list()
+    client.v1.customers.list()
+    with pytest.raises(stripe.RateLimitError) as limited:
+        client.v1.customers.list()
+    headers = limited.value.headers
+    assert headers is not None
+    assert ("1", "global-rate") == (headers["Retry-After"], headers["Stripe-Rate-Limited-Reason"])
+    assert "Stripe-Should-Retry" not in headers
+
+    simulator.clock.advance(1)
+    assert [] == client.v1.customers.list().data
+
+
+@pytest.mark.parametrize(("advice", "calls"), [("true", 2), ("false", 1), ("", 1)])
+def test_a_429_may_carry_advice_to_retry(
+    simulator: RunningSimulator, control: httpx.Client, advice: str, calls: int
+) -> None:
+    """The SDK repeats a 429 only where the answer says so."""
+    control.post("/settings", json={"retry_advice": advice})
+    control.post("/faults", json={"kind": "429", "times": 1})
+    client = stripe.StripeClient(
+        "sk_test_simulated", base_addresses={"api": simulator.url}, max_network_retries=1
+    )
+    try:
+        client.v1.customers.list()
+    except stripe.RateLimitError:
+        assert 1 == calls
+
+    assert calls == simulator.simulator.calls["GET /v1/customers"]
