@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Brings a fresh clone to the point where every make target runs. Asks nothing; a second run only compares stamps.
 #
-# Everything goes inside the tree: .venv (the project), .tools (uv, sam, ministack, DynamoDB Local), .run (log).
+# Everything goes inside the tree: .venv (the project), .tools (uv, sam, ministack, DynamoDB Local,
+# Stripe's types), .run (log).
 # Only Debian packages go outside, and only when root; without root it lists what is missing and ends with 1.
 set -euo pipefail
 
@@ -159,11 +160,11 @@ environment() {
     echo "$stamp" >"$folder/.stamp"
 }
 
-# ---------------------------------------------------------------- DynamoDB Local
+# ---------------------------------------------------------------- DynamoDB Local, Stripe's published types
 
 node_20() { node -e 'process.exit(parseInt(process.versions.node) < 20)' && npm --version; }
 
-dynamodb_local() {
+npm_packages() {
     local path=$PATH
     rm -rf .tools/npm
     mkdir -p .tools/npm
@@ -173,9 +174,10 @@ dynamodb_local() {
         .tools/uv/bin/uv pip install --python .tools/node/bin/python --require-hashes -r requirements/node.txt
         path=$root/.tools/node/bin:$PATH
     fi
-    # Its lock file names the one package; nothing it wants beside it, and none of its scripts, is needed.
+    # The lock file names these two alone; nothing they want beside them, and none of their scripts, is needed.
     (cd .tools/npm && PATH=$path npm ci --ignore-scripts --no-audit --no-fund)
     [[ -f .tools/npm/node_modules/amplify-dynamodb-simulator/emulator/DynamoDBLocal.jar ]]
+    [[ -f .tools/npm/node_modules/stripe/esm/apiVersion.d.ts ]]
     echo "$1" >.tools/npm/.stamp
 }
 
@@ -217,6 +219,6 @@ if ! { is_current .tools/uv "$uv_stamp" && is_current .venv "$venv_stamp" && is_
         step "ministack: AWS on this machine" \
             environment .tools/ministack "$ministack_stamp" requirements/ministack.txt --seed
     is_current .tools/npm "$npm_stamp" ||
-        step "DynamoDB Local" dynamodb_local "$npm_stamp"
+        step "DynamoDB Local, Stripe's types" npm_packages "$npm_stamp"
 fi
 awk -v ms=$(($(milliseconds) - started)) 'BEGIN { printf "Set-up is complete (%.1f s).\n", ms / 1000 }'

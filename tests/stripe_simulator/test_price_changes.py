@@ -269,7 +269,7 @@ def test_a_currencys_smallest_unit_is_its_own(
 def test_a_backdated_subscriptions_first_invoice_has_its_usage(
     client: stripe.StripeClient, shop: Shop, clock: Clock
 ) -> None:
-    """In flexible mode what was reported before the subscription was made is on its first invoice, a draft."""
+    """In flexible mode what was reported before the subscription was made is on its first invoice."""
     clock.set(NOON + HOUR)
     shop.use("15", timestamp=NOON)
     subscription = _backdated(shop)
