@@ -135,7 +135,9 @@ class _Run:
         all_hours = list(day_hours(day))
         of_period = _periods(self.account, all_hours)
         stored = self._stored_hours(all_hours, of_period)
-        ledger = self.read.pop(day, None) or self.desk.tables.ledger.day(self.account.customer.customer_id, day)
+        ledger = self.read.pop(day, None) or self.desk.tables.ledger.day(
+            self.account.customer.customer_id, day
+        )
 
         settled = settled_hours(all_hours, stored, self.account, self.now)
         wanted: dict[Key, Wanted] = {}

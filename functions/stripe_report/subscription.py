@@ -79,7 +79,9 @@ def refresh(desk: Desk, account: Account, now: datetime) -> Refreshed:
     span = Period(start, end, first=not account.periods and not missed)
     if customer.anchor is None or Period.anchored(customer.anchor, start).start != start:
         tables.customers.replace(customer, customer.model_copy(update={"anchor": start}))
-    added = tables.customers.add_period(customer.customer_id, _opened(desk, ours or customer, span, subscription))
+    added = tables.customers.add_period(
+        customer.customer_id, _opened(desk, ours or customer, span, subscription)
+    )
     return Refreshed(subscription.status, added, missed, cut, prices_differ=ours is None, collects=collects)
 
 

@@ -89,15 +89,17 @@ def _gap(source: str) -> str:
     return f"gap:{source}"
 
 
+_TEXTS = {
+    OVERLAP: "journals of one instance overlapped; what both saw counts once",
+    "no_report": "no instance reported in these hours; nothing is billed for them",
+    "expired": f"hours are kept for {OLDEST_WINDOW // DAY} days; the figures lack those that are older",
+    "instance_missing": "an instance that reported before did not; nothing is billed for it in these hours",
+}
+
+
 def _text(code: str) -> str:
-    if code == OVERLAP:
-        return "journals of one instance overlapped; what both saw counts once"
-    if code == "no_report":
-        return "no instance reported in these hours; nothing is billed for them"
-    if code == "expired":
-        return f"hours are kept for {OLDEST_WINDOW // DAY} days; the figures lack those that are older"
-    if code == "instance_missing":
-        return "an instance that reported before did not; nothing is billed for it in these hours"
+    if code in _TEXTS:
+        return _TEXTS[code]
     source, _, remark = code.partition(":")
     if source == LEFT_OUT:
         return f"{remark}: journals of one instance overlapped; what does not fit together was left out"

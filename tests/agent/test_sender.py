@@ -184,7 +184,7 @@ def test_a_quarantined_revision_does_not_keep_the_next_one_from_delivery(rig: Ri
     assert 9 == service.billed()
 
 
-FOREIGN = [
+FOREIGN: list[tuple[int, dict[str, str], bytes]] = [
     (413, {}, b"<html>Request Entity Too Large</html>"),
     (413, {}, b'{"message": "Request Too Long"}'),
     (422, {}, b'{"detail": [{"loc": ["body"], "msg": "no"}]}'),

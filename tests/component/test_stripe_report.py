@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal, TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -238,8 +238,10 @@ def test_an_event_about_a_subscription_asks_for_its_periods_to_be_refreshed(
     assert profile == function.tables.customers.customer("acme")
 
 
-@pytest.mark.parametrize("named", ["idempotency_key", "identifier"])
-def test_a_report_of_refused_events_marks_the_numbers_it_names(function: Function, named: str) -> None:
+@pytest.mark.parametrize("named", ["idempotency_key", "identifier", "id_and_idempotency_key"])
+def test_a_report_of_refused_events_marks_the_numbers_it_names(
+    function: Function, named: Literal["idempotency_key", "identifier", "id_and_idempotency_key"]
+) -> None:
     """Stripe's SDK calls the sample's name an idempotency key; ours begins with the identifier."""
     state = function.simulator.stripe.state
     state.settings.error_samples_name = named

@@ -39,7 +39,7 @@ def test_a_changed_meter_begins_with_a_period(world: World) -> None:
     """The old period's hours go out under the old meter, the new one's under the new; none under both."""
     account = world.customers.account(CUSTOMER)
     assert account is not None
-    wanted = planned(account.customer, "starter", None, world.catalog)
+    wanted = planned(account, "starter", None, world.catalog, world.now)
     assert "starter@2" == wanted.plan
     set_plan(world.stripe, account, wanted, world.tables, world.catalog, world.now)
     end = world.period().end

@@ -228,7 +228,7 @@ def test_two_calls_under_one_key_at_once_conflict(
     control.post("/faults", json={"kind": "hold", "match": {"path_prefix": "/v1/customers"}})
     with ThreadPoolExecutor() as pool:
         first = pool.submit(client.v1.customers.create, {"name": "Other"}, {"idempotency_key": "k1"})
-        _until(lambda: _waiting(control) == 1)
+        wait_for(lambda: _waiting(control) == 1)
         with pytest.raises(stripe.StripeError) as conflict:
             client.v1.customers.create({"name": "Other"}, {"idempotency_key": "k1"})
         control.post("/release")

@@ -36,7 +36,7 @@ def _exchange(
     return client.v1.subscriptions.update(subscription.id, loose(changed))
 
 
-def _metered(invoice: stripe.Invoice) -> list[tuple[str, Decimal | None, int]]:
+def _metered(invoice: stripe.Invoice) -> list[tuple[str, object, int]]:
     return [
         (str(line.pricing.price_details.price), line.quantity_decimal, line.amount)
         for line in invoice.lines.auto_paging_iter()

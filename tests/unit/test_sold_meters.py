@@ -7,6 +7,7 @@ import pytest
 
 from metering.core.accounts import FIRST_METERS, BillingPeriod, Customer, PeriodState
 from metering.core.alerts import usage_alerts
+from metering.core.billed import billed_of
 from metering.core.catalog import Catalog, CatalogError, builtin_catalog, parse_catalog, parse_override
 from metering.core.conservation import contribution_differences, invoice_differences
 from metering.core.instants import HOUR
@@ -184,15 +185,18 @@ def test_a_meter_added_to_a_plan_in_use_bills_no_period_again() -> None:
     )
     hours = [Hour(START, counters={"influxdb_points": 200_000, "http_requests": 1000}, instances=1)]
     usage = PeriodUsage(final({"api_calls": "1"}), hours, added)
-    assert [] == late_usage(usage, [])
-    assert [] == [*invoice_differences(usage, []), *contribution_differences(usage)]
+    assert [] == late_usage(usage, billed_of(usage.billing, ()))
+    assert [] == [
+        *invoice_differences(usage, billed_of(usage.billing, ()), []),
+        *contribution_differences(usage),
+    ]
     assert Decimal("100.00") == PeriodUsage(billing(of=added), hours, added).lines[-1].amount
 
 
 def test_a_changed_meter_leaves_closed_periods_alone() -> None:
     """A new version of a meter is another meter: a period that sold the first is billed as it was."""
     closed = billing("starter@1", state=PeriodState.FINALISED, invoiced={"calls": Decimal(3)})
-    assert [] == late_usage(used(closed), [])
+    assert [] == late_usage(used(closed), billed_of(closed, ()))
     assert [Decimal(29), Decimal("1.00")] == [line.amount for line in used(closed).lines]
     assert [Decimal(29), Decimal("1.00")] == [line.amount for line in used(billing("starter@2")).lines]
 

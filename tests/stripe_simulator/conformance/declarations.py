@@ -129,21 +129,9 @@ def _declarations(tokens: _Tokens, scope: Scope) -> None:
             tokens.next()
             _interface(tokens, scope)
         elif word == "type" and tokens.peek(1).isidentifier():
-            tokens.next()
-            name = tokens.next()
-            if tokens.take("<"):
-                tokens.skip(">")
-            tokens.expect("=")
-            scope.types[name] = _type(tokens)
-            tokens.take(";")
+            _alias(tokens, scope)
         elif word == "namespace":
-            tokens.next()
-            inner = scope
-            for part in _dotted(tokens):
-                inner = inner.namespaces.setdefault(part, Scope())
-            tokens.expect("{")
-            _declarations(tokens, inner)
-            tokens.expect("}")
+            _namespace(tokens, scope)
         elif word in {"class", "enum"}:
             tokens.skip("{")
             tokens.skip("}")
@@ -153,6 +141,27 @@ def _declarations(tokens: _Tokens, scope: Scope) -> None:
             tokens.skip(";")
         else:
             tokens.skip(";")
+
+
+def _alias(tokens: _Tokens, scope: Scope) -> None:
+    """``type A<B> = C;``; what it is generic over is not needed."""
+    tokens.expect("type")
+    name = tokens.next()
+    if tokens.take("<"):
+        tokens.skip(">")
+    tokens.expect("=")
+    scope.types[name] = _type(tokens)
+    tokens.take(";")
+
+
+def _namespace(tokens: _Tokens, scope: Scope) -> None:
+    """``namespace A.B { … }``."""
+    tokens.expect("namespace")
+    for part in _dotted(tokens):
+        scope = scope.namespaces.setdefault(part, Scope())
+    tokens.expect("{")
+    _declarations(tokens, scope)
+    tokens.expect("}")
 
 
 def _import(tokens: _Tokens, scope: Scope) -> None:
@@ -193,9 +202,7 @@ def _interface(tokens: _Tokens, scope: Scope) -> None:
     body = _body(tokens)
     before = scope.types.get(name)
     known = before.fields if isinstance(before, Interface) else {}
-    scope.types[name] = Interface(
-        {**known, **body.fields}, tuple(extends), tuple(parameters), body.values
-    )
+    scope.types[name] = Interface({**known, **body.fields}, tuple(extends), tuple(parameters), body.values)
 
 
 def _body(tokens: _Tokens) -> Interface:

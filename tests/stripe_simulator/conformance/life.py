@@ -129,10 +129,10 @@ def _periods(
     client.v1.subscriptions.retrieve(subscription.id)
 
 
-def _statuses(
-    client: stripe.StripeClient, shop: Shop, clock: Clock, settings: Callable[..., Any]
-) -> None:
-    trial = shop.subscribe(trial_period_days=7, trial_settings=_pausing(), collection_method="charge_automatically")
+def _statuses(client: stripe.StripeClient, shop: Shop, clock: Clock, settings: Callable[..., Any]) -> None:
+    trial = shop.subscribe(
+        trial_period_days=7, trial_settings=_pausing(), collection_method="charge_automatically"
+    )
     client.v1.subscriptions.update(trial.id, {"trial_end": "now"})
     client.v1.subscriptions.pause(trial.id)
     client.v1.subscriptions.resume(trial.id)
@@ -158,13 +158,15 @@ def _pausing() -> dict[str, Any]:
 def _one_off(client: stripe.StripeClient, shop: Shop) -> None:
     """Late usage: items that are credits too, on an invoice of their own; one is deleted, a draft as well."""
     item = client.v1.invoice_items.create(
-        {
-            "customer": shop.customer,
-            "currency": "usd",
-            "quantity_decimal": stripe.Decimal("2.5") if hasattr(stripe, "Decimal") else "2.5",
-            "unit_amount_decimal": "10",
-            "metadata": {"late": "x"},
-        }
+        loose(
+            {
+                "customer": shop.customer,
+                "currency": "usd",
+                "quantity_decimal": "2.5",
+                "unit_amount_decimal": "10",
+                "metadata": {"late": "x"},
+            }
+        )
     )
     client.v1.invoice_items.retrieve(item.id)
     client.v1.invoice_items.create({"customer": shop.customer, "currency": "usd", "amount": -5})
@@ -192,7 +194,9 @@ def _schedules(client: stripe.StripeClient, shop: Shop) -> None:
     client.v1.subscription_schedules.cancel(again.id, {"prorate": False})
     client.v1.subscription_schedules.list()
     anew = shop.subscribe()
-    client.v1.subscriptions.update(anew.id, {"billing_cycle_anchor": "now", "proration_behavior": "none"})
+    client.v1.subscriptions.update(
+        anew.id, loose({"billing_cycle_anchor": "now", "proration_behavior": "none"})
+    )
     client.v1.subscriptions.update(anew.id, {"cancel_at_period_end": True})
     client.v1.subscriptions.cancel(anew.id, {"invoice_now": True})
 
@@ -205,6 +209,8 @@ def _reads(client: stripe.StripeClient, shop: Shop) -> None:
     notes = client.v1.credit_notes.list().data
     client.v1.credit_notes.retrieve(notes[0].id)
     span = {"customer": shop.customer, "start_time": NOON, "end_time": NOON + DAY}
-    client.v1.billing.meters.event_summaries.list(shop.meter, loose({**span, "value_grouping_window": "hour"}))
+    client.v1.billing.meters.event_summaries.list(
+        shop.meter, loose({**span, "value_grouping_window": "hour"})
+    )
     events = list(client.v1.events.list({"limit": 100}).auto_paging_iter())
     client.v1.events.retrieve(events[0].id)

@@ -107,24 +107,23 @@ class Conformance:
 
     def _fits(self, value: object, place: _Place, name: str) -> bool:
         """Whether a value is of a type; what is inside of it complains for itself."""
+        fits = False
         match place.type:
             case Union(members=members):
                 places = [_Place(place.module, place.namespaces, member) for member in members]
-                return any(self._fits(value, one, name) for one in places)
+                fits = any(self._fits(value, one, name) for one in places)
             case Literal(value=literal):
-                return value == literal and type(value) is type(literal)
+                fits = value == literal and type(value) is type(literal)
             case Mapping(value=inner):
-                return isinstance(value, dict) and all(
-                    self._fits(one, _Place(place.module, place.namespaces, inner), name)
-                    for one in value.values()
-                )
+                of = _Place(place.module, place.namespaces, inner)
+                fits = isinstance(value, dict) and all(self._fits(one, of, name) for one in value.values())
             case Interface(values=inner) if inner is not None:
-                return self._fits(value, _Place(place.module, place.namespaces, Mapping(inner)), name)
+                fits = self._fits(value, _Place(place.module, place.namespaces, Mapping(inner)), name)
             case Interface():
-                return isinstance(value, dict) and self._fits_fields(value, place, name)
+                fits = isinstance(value, dict) and self._fits_fields(value, place, name)
             case Named(path=path, arguments=arguments):
-                return self._fits_named(value, place, path, arguments, name)
-        return False
+                fits = self._fits_named(value, place, path, arguments, name)
+        return fits
 
     def _fits_named(
         self, value: object, place: _Place, path: tuple[str, ...], arguments: tuple[Type, ...], name: str

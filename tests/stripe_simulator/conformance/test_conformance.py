@@ -25,9 +25,7 @@ def _left_out() -> set[str]:
 
 
 @pytest.fixture
-def answers(
-    simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[str, dict[str, Any]]]:
+def answers(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """Every answer that was no refusal, with the call that it was to."""
     given: list[tuple[str, dict[str, Any]]] = []
     answer = simulator.stripe.answer

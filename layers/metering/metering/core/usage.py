@@ -53,12 +53,12 @@ class PeriodUsage:
 
     @cached_property
     def unadjusted(self) -> Contributions:
-        """What the stored hours alone add to each meter's quantity, in the meter's units; sold or not."""
+        """What the stored hours alone add to each meter's quantity, in the meter's units, sold or not."""
         return all_contributions(self.catalog, self.hours, self.span)
 
     @cached_property
     def contributions(self) -> Contributions:
-        """What each hour adds to each meter's quantity, after adjustments, in the meter's units; sold or not."""
+        """What each hour adds to each meter's quantity, with adjustments, in the meter's units, sold or not."""
         return self._adjusted.contributions
 
     @property
