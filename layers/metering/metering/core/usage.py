@@ -58,7 +58,7 @@ class PeriodUsage:
 
     @cached_property
     def contributions(self) -> Contributions:
-        """What each hour adds to each meter's quantity, with adjustments, in the meter's units, sold or not."""
+        """What each hour adds to each meter's quantity: with adjustments, in its units, sold or not."""
         return self._adjusted.contributions
 
     @property
