@@ -11,7 +11,7 @@ from typing import Any
 
 import stripe
 
-from metering.core.accounts import Account, Customer
+from metering.core.accounts import Account, Customer, PeriodState
 from metering.core.catalog import Catalog, Override
 from metering.core.instants import hour_of
 from metering.core.stripe_names import OUR_ID, our_id
@@ -92,7 +92,18 @@ def set_plan(
         effective, changed = by_stripe.effective, changed or by_stripe.changed
     if read != wanted:
         replace_profile(tables.customers, read, wanted)
+    _change_what_is_to_come(account, wanted, effective, tables, catalog)
     return PlanChange(wanted, effective, changed)
+
+
+def _change_what_is_to_come(
+    account: Account, wanted: Customer, effective: datetime, tables: Tables, catalog: Catalog
+) -> None:
+    """Give a first period that is stored and has not begun the plan that its subscription will have then."""
+    for period in account.periods:
+        if period.start >= effective and period.state is PeriodState.OPEN:
+            changed = period.on_plan(wanted.plan, wanted.override, catalog)
+            tables.customers.replace_period(wanted.customer_id, period, changed)
 
 
 def present_end(account: Account, now: datetime) -> datetime:

@@ -6,8 +6,11 @@ docs/stripe-protocol.md#closing-a-period.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import stripe
 
 from metering.core.stripe_names import read_identifier
 from stripe_report.messages import CloseEnded, MarkRefused, Refresh, RefusedNumber, Work
@@ -44,7 +47,7 @@ def is_partner_event(event: dict[str, Any]) -> bool:
 
 
 def read_event(event: dict[str, Any], reader: Reader) -> EventWork:
-    """Return what an event of the partner bus asks for; nothing for objects that are not ours.
+    """Return what an event of the partner bus asks for; nothing for objects that are not ours, or gone.
 
     Raises
     ------
@@ -55,13 +58,20 @@ def read_event(event: dict[str, Any], reader: Reader) -> EventWork:
     kind = str(detail["type"])
     if kind in _REFUSALS:
         return _refusals(kind, str(detail["id"]), reader)
-    if kind in _INVOICES:
-        customer = reader.customer_of_invoice(_object_id(detail))
-        return EventWork(kind, (CloseEnded(customer_id=customer),) if customer else ())
-    if kind in _SUBSCRIPTIONS:
-        customer = reader.subscription(_object_id(detail)).customer_id
-        return EventWork(kind, (Refresh(customer_id=customer),) if customer else ())
-    return EventWork(kind)
+    try:
+        return EventWork(kind, tuple(_work(kind, detail, reader)))
+    except stripe.InvalidRequestError as error:
+        # A draft that was deleted since: the periods' own looks find what became of them.
+        if error.code != "resource_missing":
+            raise
+        return EventWork(kind)
+
+
+def _work(kind: str, detail: dict[str, Any], reader: Reader) -> Iterator[Work]:
+    if kind in _INVOICES and (customer := reader.customer_of_invoice(_object_id(detail))):
+        yield CloseEnded(customer_id=customer)
+    if kind in _SUBSCRIPTIONS and (customer := reader.subscription(_object_id(detail)).customer_id):
+        yield Refresh(customer_id=customer)
 
 
 def _refusals(kind: str, event_id: str, reader: Reader) -> EventWork:

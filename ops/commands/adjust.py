@@ -1,6 +1,6 @@
 """``ops adjust``: more or less of a meter in one period, with a reason."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -8,6 +8,7 @@ import typer
 from metering.core.catalog import builtin_catalog
 from metering.core.exact import plain
 from metering.core.instants import format_instant, hour_of, parse_instant
+from ops import clock
 from ops.adjust import Wanted, adjust
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
@@ -54,7 +55,7 @@ def _adjust(
         hours=_hours(hours) if hours else None,
         reason=reason.strip(),
         who=deployment.operator(),
-        at=datetime.now(UTC).replace(microsecond=0),
+        at=clock.present(),
     )
     with wrong_input():
         made = adjust(account, billing, wanted, deployment.tables, builtin_catalog())

@@ -1,10 +1,9 @@
 """``ops customers attach``: Stripe for a customer that has none."""
 
-from datetime import UTC, datetime
-
 import typer
 
 from metering.core.catalog import builtin_catalog
+from ops import clock
 from ops.attach import attach
 from ops.deployment import Deployment
 from ops.periods import open_days
@@ -46,7 +45,7 @@ def _attach(  # noqa: PLR0913  a command line's options, each its own parameter
 
     Usage before the subscription's present period is not billed by Stripe. The days since are reported.
     """
-    deployment, now = Deployment(stack), datetime.now(UTC)
+    deployment, now = Deployment(stack), clock.present()
     account = deployment.account(customer_id)
     request = SubscriptionRequest(
         stripe_customer or None, stripe_subscription or None, None if automatically else days_until_due

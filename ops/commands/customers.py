@@ -1,7 +1,7 @@
 """``ops customers add``, ``show``, ``list``, ``suspend``, ``resume``: customers and their subscriptions."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +9,7 @@ import typer
 from metering.core.accounts import Account, Customer, Status
 from metering.core.catalog import Catalog, builtin_catalog
 from metering.core.instants import format_instant
+from ops import clock
 from ops.customers import CustomerPlan, NewCustomer, add_new, customer_plans, days_to_report, set_status
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
@@ -90,7 +91,7 @@ def _add(  # noqa: PLR0913  a command line's options, each its own parameter
     if with_stripe and request.needs(present):
         subscription.check()
         client = stripe_client(api_base or None)
-    added = add_new(client, request, present, customers, catalog, datetime.now(UTC))
+    added = add_new(client, request, present, customers, catalog, clock.present())
     if as_json:
         print(added.customer.model_dump_json(exclude_none=True))
     elif added.new:
@@ -102,7 +103,7 @@ def _add(  # noqa: PLR0913  a command line's options, each its own parameter
 def _show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
     """Show a customer: the plan in force and the one to come, profile, Stripe's ids, instances, periods."""
     account = Deployment(stack).account(customer_id)
-    found = customer_plans(account, datetime.now(UTC))
+    found = customer_plans(account, clock.present())
     if as_json:
         print_json(
             {
@@ -140,7 +141,7 @@ def _show(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> 
 
 def _list(*, stack: Stack, as_json: AsJson = False) -> None:
     """List all customers, with the plan in force and, where another is to come, that one and from when on."""
-    deployment, now = Deployment(stack), datetime.now(UTC)
+    deployment, now = Deployment(stack), clock.present()
     customers = deployment.tables.customers
     rows = []
     for customer_id in progress(sorted(deployment.fleet()), "customers"):
@@ -168,7 +169,7 @@ def _resume(
 ) -> None:
     """Report a customer's usage to Stripe again, the open period's days included."""
     deployment = Deployment(stack)
-    account, now = deployment.account(customer_id), datetime.now(UTC)
+    account, now = deployment.account(customer_id), clock.present()
     changed = set_status(deployment.tables.customers, account.customer, Status.ACTIVE, dry_run=dry_run)
     # Also for one that is active already: a crash may have come between its profile and the markers.
     days = days_to_report(account, deployment.tables.markers, now, dry_run=dry_run)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from metering.core.catalog import builtin_catalog
 from metering.core.charges import Charge, ChargeState
 from metering.core.instants import format_instant
 from metering.core.late_usage import LateUsage
+from ops import clock
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 from ops.invoice_items import named_days
@@ -59,7 +59,7 @@ def _late_usage(
     billing = Billing(
         deployment.tables,
         builtin_catalog(),
-        datetime.now(UTC),
+        clock.present(),
         stripe_client(api_base or None) if bill else known_stripe_client(api_base or None),
         limit if with_credits else None,
     )

@@ -1,10 +1,9 @@
 """``ops portal``: a look at a customer's page."""
 
-from datetime import UTC, datetime
-
 import typer
 
 from metering.core.instants import format_instant
+from ops import clock
 from ops.deployment import Deployment
 from ops.portal import portal_page
 from ops.terminal.options import AsJson, CustomerId, Stack
@@ -18,7 +17,7 @@ def register(line: typer.Typer) -> None:
 
 def _portal(customer_id: CustomerId, *, stack: Stack, as_json: AsJson = False) -> None:
     """Print the address of a customer's page with a token of one hour: read-only, this customer alone."""
-    page = portal_page(Deployment(stack), customer_id, datetime.now(UTC))
+    page = portal_page(Deployment(stack), customer_id, clock.present())
     expires = format_instant(page.expires)
     if as_json:
         print_json({"customer_id": customer_id, "token": page.token, "url": page.url, "expires_at": expires})

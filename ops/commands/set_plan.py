@@ -1,12 +1,12 @@
 """``ops customers set-plan``: another plan from the next period on."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from metering.core.catalog import builtin_catalog
 from metering.core.instants import format_instant
+from ops import clock
 from ops.deployment import Deployment
 from ops.set_plan import planned, present_end, set_plan
 from ops.stripe_account import stripe_client
@@ -36,7 +36,7 @@ def _set_plan(
     The present period keeps its plan. Setting the present plan again undoes a change that has not come yet,
     and keeps the prices that the customer has in it.
     """
-    catalog, deployment, now = builtin_catalog(), Deployment(stack), datetime.now(UTC)
+    catalog, deployment, now = builtin_catalog(), Deployment(stack), clock.present()
     account = deployment.account(customer_id)
     with wrong_input():
         own = None if override is None else read_override(override)

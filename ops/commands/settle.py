@@ -1,6 +1,5 @@
 """``ops settle``: an operator's word on a period that no invoice bills."""
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from metering.core.catalog import builtin_catalog
 from metering.core.instants import format_instant
 from metering.core.settlements import SettleItem, SettleKind
+from ops import clock
 from ops.deployment import Deployment
 from ops.errors import WrongInputError
 from ops.periods import chosen_period
@@ -53,7 +53,7 @@ def _settle(
         kind=SettleKind.BILL if bill else SettleKind.WRITE_OFF,
         reason=reason.strip(),
         who=deployment.operator(),
-        at=datetime.now(UTC).replace(microsecond=0),
+        at=clock.present(),
     )
     client = stripe_client(api_base or None)
     done = settle(client, account, billing, decision, deployment.tables, builtin_catalog())

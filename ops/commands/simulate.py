@@ -1,6 +1,5 @@
 """``ops simulate``: the same usage under another plan or a draft catalogue."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from metering.core.catalog import CatalogError, builtin_catalog, parse_catalog
 from metering.core.instants import format_instant
+from ops import clock
 from ops.deployment import Deployment
 from ops.periods import chosen_period
 from ops.simulate import Simulated, Simulation, simulate
@@ -46,7 +46,7 @@ def _simulate(
 ) -> None:
     """Show what the usage to date would cost on another plan or under a draft catalogue; changes nothing."""
     check_period(period, customer_id)
-    charged, now, deployment = builtin_catalog(), datetime.now(UTC), Deployment(stack)
+    charged, now, deployment = builtin_catalog(), clock.present(), Deployment(stack)
     with wrong_input():
         draft = parse_catalog(catalog.read_text(encoding="utf-8"), "--catalog") if catalog else charged
         if plan:

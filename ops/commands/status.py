@@ -1,9 +1,10 @@
 """``ops status``: the state of the fleet."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import typer
 
+from ops import clock
 from ops.deployment import Deployment
 from ops.status import Backlog, FleetStatus, fleet_status
 from ops.terminal.options import AsJson, Stack
@@ -21,7 +22,7 @@ def _status(*, stack: Stack, as_json: AsJson = False) -> None:
     Exit status 1 when something waits for a person: dead letters, a period not final four days after its end,
     an hour that differs or was refused, usage that the daily sweep found not to be conserved.
     """
-    deployment, now = Deployment(stack), datetime.now(UTC)
+    deployment, now = Deployment(stack), clock.present()
     accounts = [deployment.account(name) for name in progress([*deployment.fleet()], "customers")]
     found = fleet_status(deployment, accounts, now)
     if as_json:

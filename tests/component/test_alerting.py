@@ -251,7 +251,7 @@ def test_only_the_last_hour_that_is_over_is_worth_reading_a_period(
     world.use(8.5, hour)
     calls = Calls().watch(world.client)
     assert 0 == world.alerts.hour_recomputed("acme", hour, now)
-    assert [(name, "table") for name in read] == [(name, call["TableName"]) for name, call in calls.made]
+    assert [(name, "customers") for name in read] == [(name, call["TableName"]) for name, call in calls.made]
     assert 1 == world.alerts.sweep("acme", now)
 
 

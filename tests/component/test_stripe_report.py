@@ -101,7 +101,10 @@ def function() -> Iterator[Function]:
         made = Function(service, stripe_, simulator, hour_of(datetime.now(UTC)))
         prepare(made.stripe, builtin_catalog())
         profile = Customer(customer_id="acme", name="Acme", plan="starter@1")
-        subscribed = subscribe(made.stripe, profile, builtin_catalog(), made.hour)
+        # A subscription that is made within an hour begins at the next full one.
+        simulator.clock.set(int(made.hour.timestamp()) - 60)
+        subscribed = subscribe(made.stripe, profile, builtin_catalog(), made.hour - timedelta(minutes=1))
+        simulator.clock.set(None)
         add_customer(made.tables.customers, subscribed.customer, subscribed.period, builtin_catalog())
         made.use(12, 1)
         simulator.simulator.calls.clear()
@@ -320,10 +323,15 @@ def test_a_reconciliation_that_stripe_did_not_let_through_comes_back_by_the_cale
     assert [] == [due for due in function.tables.closings.due(now + 9 * HOUR) if isinstance(due, Retry)]
 
 
+def test_an_event_about_an_invoice_that_is_gone_leads_to_nothing(function: Function) -> None:
+    """A draft that was deleted since is no failure: the event is not delivered again for a day."""
+    assert {"sent": 0} == function.deliver("stripe_invoice_created", "in_that_was_deleted")
+
+
 def test_an_event_of_a_kind_that_nobody_asked_for_leads_to_nothing(function: Function) -> None:
-    """An event of a type without a meaning here, invoice.paid, puts no message into the queue."""
+    """An event of a type without a meaning here, invoice.sent, puts no message into the queue."""
     event = json.loads((EVENTS / "stripe_invoice_created.json").read_text())
-    event["detail"]["type"] = event["detail-type"] = "invoice.paid"
+    event["detail"]["type"] = event["detail-type"] = "invoice.sent"
     assert {"sent": 0} == function.invoke(event)
 
 

@@ -285,11 +285,12 @@ def test_a_live_hour_is_made_as_it_will_be_stored(
 
 
 def test_markers_are_read_first(service: Service, customer: Customer, last_hour: datetime) -> None:
-    """Markers are read before hours, so that an hour cleared in between is already among the hours."""
+    """Markers are read before hours, so that an hour cleared in between is already among them."""
     service.post(used(last_hour, 42))
     watched = Calls().watch(service.client)
     live(service, last_hour + ONE_HOUR)
-    assert ["markers", "hours", "reports"] == [query["TableName"] for query in watched.of("Query", "GetItem")]
+    read = [query["TableName"] for query in watched.of("Query", "GetItem")]
+    assert ["markers", "hours", "reports", "customers"] == read
     assert {True} == {query["ConsistentRead"] for query in watched.of("Query", "GetItem")}
 
 

@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
 
 import httpx
 import pytest
@@ -49,7 +47,9 @@ def desk(
     )
     with mock_aws():
         create_stack()
-        yield Desk(Deployment(STACK).tables, client, simulator, monkeypatch, capsys)
+        desk = Desk(Deployment(STACK).tables, client, simulator, monkeypatch, capsys)
+        monkeypatch.setattr("ops.clock.present", lambda: desk.now)
+        yield desk
     transport.close()  # type: ignore[no-untyped-call]  # the SDK has no types there
 
 
@@ -64,18 +64,6 @@ def synced(desk: Desk) -> Desk:
 def acme(synced: Desk) -> Desk:
     """A desk with a customer whose subscription began two days ago."""
     synced.simulator.clock.advance(-2 * 86_400)
-    synced.monkeypatch.setattr("ops.commands.customers.datetime", _Frozen(synced.now))
     synced.good("customers", "add", "acme", "--name", "Acme")
     synced.simulator.clock.advance(2 * 86_400)
     return synced
-
-
-class _Frozen:
-    """A clock that stands, in place of the datetime class that a module reads."""
-
-    def __init__(self, instant: datetime) -> None:
-        self._instant = instant
-
-    def now(self, _zone: Any) -> datetime:
-        """The instant at which it stands."""
-        return self._instant

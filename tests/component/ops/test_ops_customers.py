@@ -8,6 +8,7 @@ import pytest
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.instants import DAY, HOUR, format_instant, hour_of
+from metering.core.periods import add_months
 from metering.tables.shards import shard_of
 from ops.attach import attach
 from ops.subscriptions import SubscriptionRequest, subscribe
@@ -21,6 +22,11 @@ def _subscriptions(desk: Desk) -> list[Any]:
     return list(desk.stripe.v1.subscriptions.list({"limit": 100}).data)
 
 
+def _sent(subscription: dict[str, Any]) -> Any:
+    """Return a subscription's parameters with invoices that are sent: it has no payment method."""
+    return {**subscription, "collection_method": "send_invoice", "days_until_due": 14}
+
+
 def _days(desk: Desk) -> list[datetime]:
     return [
         datetime(m.day.year, m.day.month, m.day.day, tzinfo=UTC)
@@ -29,7 +35,7 @@ def _days(desk: Desk) -> list[datetime]:
 
 
 def test_a_customer_comes_with_its_subscription(synced: Desk) -> None:
-    """Adding makes the Stripe customer and the subscription, from the full hour on, and the first period."""
+    """Adding makes Stripe's customer and subscription, from the next full hour on, and the first period."""
     added = synced.good(*ADD, "--json").json
 
     account = synced.tables.customers.account("acme")
@@ -37,8 +43,8 @@ def test_a_customer_comes_with_its_subscription(synced: Desk) -> None:
     [subscription] = _subscriptions(synced)
     [period] = account.periods
     assert added["stripe_subscription_id"] == subscription.id == account.customer.stripe_subscription_id
-    assert hour_of(synced.now) == period.start == account.customer.anchor
-    assert ("starter@1", True) == (period.plan, period.first)
+    assert hour_of(synced.now) + HOUR == period.start == account.customer.anchor
+    assert ("starter@1", add_months(period.start, 1)) == (period.plan, period.end)
     assert {"acme"} == {
         subscription.metadata["customer_id"],
         *synced.tables.customers.fleet(shard_of("acme")),
@@ -104,7 +110,7 @@ def test_existing_objects_are_attached_to(synced: Desk) -> None:
     prices = [item.price.id for item in _subscriptions(synced)[0]["items"].data]
     mine = synced.stripe.v1.customers.create({"name": "Acme Inc"})
     subscription = synced.stripe.v1.subscriptions.create(
-        {"customer": mine.id, "items": [{"price": price} for price in prices]}
+        _sent({"customer": mine.id, "items": [{"price": price} for price in prices]})
     )
     options = ("--stripe-customer", mine.id, "--stripe-subscription", subscription.id)
     added = synced.good(*ADD, *options, "--json").json
@@ -124,7 +130,7 @@ def test_a_subscription_with_other_prices_is_not_attached_to(synced: Desk) -> No
     """A subscription that lacks the plan's prices is refused; the differences are named."""
     mine = synced.stripe.v1.customers.create({"name": "Acme Inc"})
     [fee] = synced.stripe.v1.prices.list({"lookup_keys": ["starter@1.base_fee"]}).data
-    bare = synced.stripe.v1.subscriptions.create({"customer": mine.id, "items": [{"price": fee.id}]})
+    bare = synced.stripe.v1.subscriptions.create({"customer": mine.id, "items": [{"price": fee.id}], **SENT})
     said = synced.wrong(1, *ADD, "--stripe-subscription", bare.id)
 
     assert "lacks starter@1.devices" in said
@@ -218,6 +224,7 @@ def test_a_dry_run_adds_nobody(synced: Desk) -> None:
 def test_customers_are_listed_and_shown(synced: Desk) -> None:
     """The list has every customer, one customer shows its profile, instances and periods; no digest."""
     synced.good(*ADD)
+    synced.simulator.clock.advance(3600)
     synced.good("customers", "add", "beta", "--name", "Beta", "--no-stripe")
     synced.good("instances", "add", "acme")
     shown = synced.good("customers", "show", "acme", "--json")
@@ -241,6 +248,7 @@ def _rows(out: str) -> list[list[str]]:
 def test_the_plan_in_force_stands_beside_the_one_to_come(synced: Desk) -> None:
     """List and show have the plan of the present period, and beside it the one to come and from when."""
     synced.good(*ADD, "--override", OVERRIDE)
+    synced.simulator.clock.advance(3600)
     [period] = synced.tables.customers.periods("acme")
     end = format_instant(period.end)
     [before] = synced.good("customers", "list", "--json").json
@@ -262,6 +270,7 @@ def test_the_plan_in_force_stands_beside_the_one_to_come(synced: Desk) -> None:
 def test_other_prices_to_come_on_the_same_plan_are_shown(synced: Desk) -> None:
     """Where only the customer's own prices change, the same plan stands beside itself, with its prices."""
     synced.good(*ADD)
+    synced.simulator.clock.advance(3600)
     synced.good("customers", "set-plan", "acme", "starter", "--override", '{"base_fee": "25"}')
 
     [row] = synced.good("customers", "list", "--json").json
@@ -333,7 +342,7 @@ def test_a_customer_without_stripe_is_resumed_without_marks(synced: Desk) -> Non
 
 
 def test_attaching_ends_the_calendar_month(synced: Desk) -> None:
-    """Attaching Stripe ends the month at the subscription's start: final, its usage counted as invoiced."""
+    """Attaching Stripe ends the month where the subscription begins; what was used by then is not sold."""
     synced.good(*ADD, "--no-stripe")
     before = hour_of(synced.now) - 40 * DAY
     synced.used("acme", before, gib=12)
@@ -344,19 +353,23 @@ def test_attaching_ends_the_calendar_month(synced: Desk) -> None:
     account = synced.tables.customers.account("acme")
     assert account is not None
     *former, present = account.periods
-    assert all(period.state is PeriodState.FINALISED for period in former)
-    assert hour_of(synced.now) == former[-1].end == present.start
+    assert {(PeriodState.FINALISED, False)} == {(period.state, period.sold) for period in former}
+    assert hour_of(synced.now) + HOUR == former[-1].end == present.start
     assert former[-1].nominal_end is not None
-    assert 12 == former[0].invoiced["mqtt_traffic"]
-    assert (PeriodState.OPEN, False) == (present.state, present.first)
+    assert {} == former[0].invoiced
+    assert (PeriodState.OPEN, True) == (present.state, present.sold)
     assert 1 == len(_subscriptions(synced))
-    assert [synced.now.date()] == [day.date() for day in _days(synced)]
-    assert [] == synced.good("late-usage", "acme", "--json").json["late_usage"]
+    assert [day for day in present.span.days() if day <= synced.now.date()] == [
+        day.date() for day in _days(synced)
+    ]
+    listed = synced.good("late-usage", "acme", "--json").json
+    assert ([], []) == (listed["late_usage"], listed["unbilled"])
 
 
 def test_a_customer_who_left_comes_back(synced: Desk) -> None:
     """A customer whose subscription ended is attached anew; its former periods stay as they are."""
     synced.good(*ADD)
+    synced.simulator.clock.advance(2 * 3600)
     account = synced.tables.customers.account("acme")
     assert account is not None
     subscription = str(account.customer.stripe_subscription_id)
@@ -376,6 +389,8 @@ def test_a_customer_who_left_comes_back(synced: Desk) -> None:
     assert left.stripe_customer_id == back.stripe_customer_id
     assert subscription != back.stripe_subscription_id
     assert [later.date()] == days
-    assert [PeriodState.FINALISED, PeriodState.OPEN] == [
-        one.state for one in synced.tables.customers.periods("acme")
+    # The days between are a period that is not sold.
+    final, still_open = PeriodState.FINALISED, PeriodState.OPEN
+    assert [(final, True), (final, False), (still_open, True)] == [
+        (one.state, one.sold) for one in synced.tables.customers.periods("acme")
     ]

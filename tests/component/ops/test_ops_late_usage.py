@@ -22,6 +22,7 @@ NOTHING: dict[str, list[Any]] = {"late_usage": [], "billed": [], "unbilled": []}
 def final(synced: Desk) -> Desk:
     """A desk with a customer whose period is final: 15 GB invoiced, 5 of them over the limit."""
     synced.good("customers", "add", "acme", "--name", "Acme")
+    synced.simulator.clock.advance(3600)
     [period] = synced.tables.customers.periods("acme")
     synced.used("acme", period.start, gib=15)
     final = {"state": PeriodState.FINALISED, "invoice_id": "in_1", "invoiced": {"mqtt_traffic": "15"}}

@@ -29,6 +29,8 @@ COMMANDS = {
     "customers suspend": ("acme", "--dry-run"),
     "customers resume": ("acme",),
     "customers set-plan": ("acme", "[/old]"),
+    "adjust": ("acme", "--period", "[/old]", "--meter", "storage", "--quantity", "1", "--reason", "x"),
+    "settle": ("acme", "[/old]", "--write-off", "--reason", "x"),
     "customers attach": ("acme", "--stripe-customer", "[/old]"),
     "instances add": ("acme", "[/old]"),
     "instances rotate-key": ("acme", "[/old]"),

@@ -1,6 +1,6 @@
 """``ops customers set-plan``: another plan from the next period on, never in the middle of one."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,8 +22,9 @@ SET = ("customers", "set-plan", "acme")
 
 @pytest.fixture
 def subscribed(synced: Desk) -> Desk:
-    """A desk with a customer on starter, with Stripe."""
+    """A desk with a customer on starter, with Stripe, in the first hour of its first period."""
     synced.good(*ADD)
+    synced.simulator.clock.advance(3600)
     return synced
 
 
@@ -36,7 +37,7 @@ def _account(desk: Desk) -> Account:
 def _refresh(desk: Desk) -> None:
     """Have stripe_report look at the customer's subscription, as it does with each of its work."""
     gateway = Gateway(desk.stripe)
-    refresh(ReportDesk(desk.tables, lambda: gateway, builtin_catalog()), _account(desk), datetime.now(UTC))
+    refresh(ReportDesk(desk.tables, lambda: gateway, builtin_catalog()), _account(desk), desk.now)
 
 
 def _subscription(desk: Desk) -> Any:
@@ -81,6 +82,21 @@ def test_the_present_plan_undoes_the_change(subscribed: Desk) -> None:
     assert "starter@1" == _account(subscribed).customer.plan
 
 
+def test_before_the_first_period_begins_its_plan_is_changed(synced: Desk) -> None:
+    """A plan that is set before billing begins is the first period's, here and at Stripe; undoing as well."""
+    synced.good(*ADD)
+    said = synced.good(*SET, "professional", "--json").json
+    [first] = _account(synced).periods
+    assert ("professional@1", first.start) == (first.plan, datetime.fromisoformat(said["effective"]))
+    synced.good(*SET, "starter")
+    synced.good(*SET, "professional")
+
+    synced.simulator.clock.advance(32 * 86_400)
+    _refresh(synced)
+    assert ["professional@1"] * 2 == [one.plan for one in _account(synced).periods]
+    assert [9900, 9900] == [invoice.total for invoice in synced.stripe.v1.invoices.list().data]
+
+
 @pytest.mark.parametrize("kept_out", [(), ("--no-stripe",)])
 @pytest.mark.parametrize(
     "change", [("professional", "--override", "{}"), ("starter", "--override", '{"base_fee": "25"}')]
@@ -91,6 +107,7 @@ def test_undoing_a_change_restores_the_customer_s_own_prices(
     """The present plan again, without an override, is the present period's with its own prices."""
     own = '{"base_fee": "19", "meters": {"devices": {"included": "25", "overage": "1.50"}}}'
     synced.good(*ADD, "--override", own, *kept_out)
+    synced.simulator.clock.advance(3600)
     added = _account(synced).customer
     synced.good(*SET, *change)
     assert added != _account(synced).customer
@@ -233,7 +250,7 @@ def test_a_change_of_the_profile_meanwhile_is_not_overwritten(desk: Desk) -> Non
     desk.good("customers", "suspend", "acme")
     wanted = planned(read, "professional@1", None, builtin_catalog(), desk.now)
     with pytest.raises(OperatorError, match="changed meanwhile"):
-        set_plan(None, read, wanted, desk.tables, builtin_catalog(), datetime.now(UTC))
+        set_plan(None, read, wanted, desk.tables, builtin_catalog(), desk.now)
 
     kept = _account(desk).customer
     assert ("suspended", "starter@1") == (kept.status, kept.plan)

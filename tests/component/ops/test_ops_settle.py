@@ -1,6 +1,6 @@
 """``ops settle``: an operator's word on a period that no invoice bills."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,6 @@ REASON = ("--reason", "the subscription was cancelled without an invoice")
 def unbilled(synced: Desk) -> Desk:
     """A desk with a customer who used 30 GB ($2.00), cancelled without an invoice, ten days ago."""
     synced.simulator.clock.advance(-20 * 86_400)
-    synced.monkeypatch.setattr("ops.commands.customers.datetime", _Stands(synced.now))
     synced.good("customers", "add", "acme", "--name", "Acme")
     customer = synced.tables.customers.customer("acme")
     assert customer is not None
@@ -35,17 +34,6 @@ def unbilled(synced: Desk) -> Desk:
     assert synced.tables.customers.replace(customer, left)
     synced.simulator.clock.advance(10 * 86_400)
     return synced
-
-
-class _Stands:
-    """A clock that stands, in place of the datetime class that a module reads."""
-
-    def __init__(self, instant: datetime) -> None:
-        self._instant = instant
-
-    def now(self, _zone: Any) -> datetime:
-        """The instant at which it stands."""
-        return self._instant
 
 
 def period(desk: Desk) -> BillingPeriod:
@@ -213,9 +201,7 @@ def _fails(*_: object) -> None:
 
 def test_refused_while_an_invoice_may_still_appear(unbilled: Desk) -> None:
     """For 72 hours after the end a draft may come, and nothing is settled."""
-    soon = period(unbilled).model_copy(
-        update={"end": datetime.now(UTC).replace(microsecond=0) - timedelta(71 / 24)}
-    )
+    soon = period(unbilled).model_copy(update={"end": unbilled.now - timedelta(71 / 24)})
     unbilled.tables.customers.put_record("acme", f"period#{format_instant(soon.start)}", soon)
     assert "its invoice may still appear until" in unbilled.wrong(1, *settle(unbilled, "--bill"))
     assert [] == settled(unbilled)
@@ -228,8 +214,8 @@ def test_refused_while_a_draft_bills_it(acme: Desk) -> None:
     over = first.model_copy(update={"state": PeriodState.CLOSING, "end": first.start + timedelta(hours=1)})
     past = over.model_copy(update={"end": first.end})
     assert acme.tables.customers.replace_period("acme", first, past)
-    acme.monkeypatch.setattr("ops.commands.settle.datetime", _Stands(first.end + timedelta(days=5)))
     acme.settings(grace_s=30 * 86_400)
+    acme.simulator.clock.set(int((first.end + timedelta(days=5)).timestamp()))
     drafts = [
         one for one in acme.stripe.v1.invoices.list().data if one.billing_reason == "subscription_cycle"
     ]
