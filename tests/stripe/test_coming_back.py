@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -45,8 +45,19 @@ def settle_first(world: World) -> BillingPeriod:
     raise AssertionError("the first period was never finalised")
 
 
-def test_what_is_unsent_at_the_return_is_still_on_the_old_subscription_s_draft(world: World) -> None:
-    """12 GB sent, 40 GB unsent, cancelled at 12:05, attached at 12:15: the old draft becomes 52 GB."""
+@pytest.mark.parametrize(
+    ("finalised", "billed", "late"),
+    [("grace", 52, []), ("at_once", 12, [(Decimal(40), Decimal("4.00"))])],
+)
+def test_what_is_unsent_at_the_return_is_on_the_old_subscription_s_draft_or_late(
+    world: World,
+    finalised: Literal["grace", "at_once"],
+    billed: int,
+    late: list[tuple[Decimal, Decimal]],
+) -> None:
+    """12 GB sent, 40 unsent, cancelled at 12:05, attached at 12:15: 52 on the draft, or 40 late ($4.00)."""
+    assert world.account is not None
+    world.account.state.settings.cancellation_invoice = finalised
     day = START + 5 * DAY
     world.at(day).use(START, {"mqtt_bytes_sent": 12 * GIB})
     world.dispatch()
@@ -58,8 +69,8 @@ def test_what_is_unsent_at_the_return_is_still_on_the_old_subscription_s_draft(w
     assert old != new
     period = settle_first(world)
     assert old == period.subscription_id
-    assert Decimal(52) == period.invoiced[METER]
-    assert [] == world.late(period)
+    assert Decimal(billed) == period.invoiced[METER]
+    assert late == [(one.quantity, one.amount) for one in world.late(period)]
 
 
 def test_an_hour_is_never_in_two_periods(world: World) -> None:

@@ -130,7 +130,7 @@ def test_a_subscription_with_other_prices_is_not_attached_to(synced: Desk) -> No
     """A subscription that lacks the plan's prices is refused; the differences are named."""
     mine = synced.stripe.v1.customers.create({"name": "Acme Inc"})
     [fee] = synced.stripe.v1.prices.list({"lookup_keys": ["starter@1.base_fee"]}).data
-    bare = synced.stripe.v1.subscriptions.create({"customer": mine.id, "items": [{"price": fee.id}], **SENT})
+    bare = synced.stripe.v1.subscriptions.create(_sent({"customer": mine.id, "items": [{"price": fee.id}]}))
     said = synced.wrong(1, *ADD, "--stripe-subscription", bare.id)
 
     assert "lacks starter@1.devices" in said
