@@ -13,10 +13,10 @@ from metering.core.adjustments import Adjustment
 from metering.core.audit import AuditEntry
 from metering.core.catalog import Catalog
 from metering.core.instants import HOUR, format_instant
+from metering.core.periods import is_past_retention
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError, WrongInputError
-from ops.late_usage import is_past_retention
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def adjust(
         When the quantity is none that can be told to Stripe.
     """
     customer_id = account.customer.customer_id
-    if is_past_retention(billing, wanted.at):
+    if is_past_retention(billing.span, wanted.at):
         raise OperatorError(
             f"the period {format_instant(billing.start)} of {customer_id} has hours that have expired"
         )

@@ -14,8 +14,8 @@ from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.billed import billed_of
 from metering.core.catalog import Catalog
 from metering.core.charges import Charge, ChargeState
-from metering.core.contract import OLDEST_WINDOW
 from metering.core.late_usage import LateItem, LateUsage, late_usage, unbilled_usage
+from metering.core.periods import is_past_retention
 from metering.core.settlements import SettleItem, can_be_settled
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import SENT
@@ -126,7 +126,7 @@ class Billing:
             period = anew
 
     def _late(self, customer: Customer, billing: BillingPeriod) -> LatePeriod | None:
-        if billing.state is not PeriodState.FINALISED or is_past_retention(billing, self.now):
+        if billing.state is not PeriodState.FINALISED or is_past_retention(billing.span, self.now):
             return None
         tables, customer_id = self.tables, customer.customer_id
         usage = period_usage(tables, customer_id, billing, self.catalog)
@@ -139,7 +139,7 @@ class Billing:
     def _unbilled(self, customer: Customer, billing: BillingPeriod) -> UnbilledPeriod | None:
         tables, customer_id = self.tables, customer.customer_id
         in_stripe = (billing.stripe_customer_id or customer.stripe_customer_id) is not None
-        if not in_stripe or self.now < billing.end or is_past_retention(billing, self.now):
+        if not in_stripe or self.now < billing.end or is_past_retention(billing.span, self.now):
             return None
         records = tables.invoices.of_period(customer_id, billing.start)
         billed = billed_of(billing, records)
@@ -168,11 +168,6 @@ class Billing:
             )
             for number, usage in enumerate(usages, following)
         ]
-
-
-def is_past_retention(billing: BillingPeriod, now: datetime) -> bool:
-    """Tell whether a period's first hours have expired, so that its usage is not known any more."""
-    return billing.span.first_hour <= now - OLDEST_WINDOW
 
 
 def sent_by_hour(customer_id: str, usage: PeriodUsage, tables: Tables) -> dict[tuple[str, datetime], Decimal]:

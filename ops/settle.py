@@ -17,13 +17,14 @@ from metering.core.billed import InvoiceStatus, PeriodInvoice, billed_of, newest
 from metering.core.catalog import Catalog
 from metering.core.instants import format_instant
 from metering.core.late_usage import LateUsage, unbilled_usage
+from metering.core.periods import is_past_retention
 from metering.core.settlements import SettleItem, SettleKind, can_be_settled
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError
 from ops.invoice_items import make_invoice_items
 from ops.invoices import VoidLine, lines_of_void, refuse_unknown_invoices
-from ops.late_usage import NO_DRAFT_AFTER, is_past_retention, sent_by_hour
+from ops.late_usage import NO_DRAFT_AFTER, sent_by_hour
 
 _MISSING = "resource_missing"
 
@@ -102,7 +103,7 @@ def _refuse_what_is_billed(
             f"{period} ended {format_instant(billing.end)}; its invoice may still appear until "
             f"{format_instant(until)}"
         )
-    if is_past_retention(billing, now):
+    if is_past_retention(billing.span, now):
         raise OperatorError(f"{period} has hours that have expired: what it used is not known any more")
 
 
