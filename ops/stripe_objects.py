@@ -245,10 +245,10 @@ def _check_price(wanted: WantedPrice, price: Any, meters: Mapping[str, Any]) -> 
     else:
         meter = meters.get(str(wanted.meter))
         offered = [(tier["up_to"], _tier_cents(tier)) for tier in wanted.tiers]
-        charged = [
-            ("inf" if t.up_to is None else t.up_to, _tier_cents(t.to_dict())) for t in price.tiers or ()
-        ]
-        graduated = price.tiers_mode == "graduated" and all(not t.flat_amount for t in price.tiers or ())
+        # a price of one amount has no such field
+        tiers = getattr(price, "tiers", None) or ()
+        charged = [("inf" if t.up_to is None else t.up_to, _tier_cents(t.to_dict())) for t in tiers]
+        graduated = price.tiers_mode == "graduated" and all(not t.flat_amount for t in tiers)
         same = meter is not None and price.recurring.meter == meter.id and graduated and offered == charged
     monthly = (price.recurring.interval, price.recurring.interval_count) == ("month", 1)
     if not (same and monthly and price.currency == wanted.currency):

@@ -37,7 +37,6 @@ def record_thin(state: State, kind: str, at: int, content: Json, related: Json |
     event: Json = {
         "id": state.new_id("evt_test"),
         "object": "v2.core.event",
-        "changes": None,
         "context": None,
         "created": iso(at),
         "data": content,

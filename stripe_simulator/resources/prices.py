@@ -62,8 +62,12 @@ _NEW = Record(
 
 
 def rendered(price: Price) -> Json:
-    """A price as Stripe answers it; ``tiers`` are left out later unless the caller expands them."""
+    """A price as Stripe answers it; ``tiers`` are left out later unless the caller expands them.
+
+    A price that has none has no such field, expanded or not: the published type has no null for it.
+    """
     recurring = price.recurring
+    tiers = {"tiers": [_rendered_tier(tier) for tier in price.tiers]} if price.tiers else {}
     return {
         "id": price.id,
         "object": "price",
@@ -86,7 +90,7 @@ def rendered(price: Price) -> Json:
             "usage_type": "metered" if recurring.metered else "licensed",
         },
         "tax_behavior": price.tax_behavior,
-        "tiers": [_rendered_tier(tier) for tier in price.tiers] or None,
+        **tiers,
         "tiers_mode": "graduated" if price.tiers else None,
         "transform_quantity": None,
         "type": "recurring" if recurring else "one_time",

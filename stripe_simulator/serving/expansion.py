@@ -57,6 +57,9 @@ class _Walk:
         if not isinstance(value, dict):
             return value
         self.objects.add(path)
+        if value.get("object") == "price":
+            # only a price with tiers has them, but each may be asked for them
+            self.seen.add(f"{path}.tiers" if path else "tiers")
         return {
             name: self._member(inner, f"{path}.{name}" if path else name)
             for name, inner in value.items()

@@ -56,6 +56,14 @@ def test_tiers_are_left_out_unless_expanded(client: stripe.StripeClient, shop: S
     assert "tiers" in client.v1.prices.list({"expand": ["data.tiers"]}).data[0]
 
 
+def test_a_price_without_tiers_has_no_such_field(client: stripe.StripeClient) -> None:
+    """A price of one amount shows no tiers even where they are expanded, and that is no wrong path."""
+    made = _fixed(client)
+
+    assert "tiers" not in client.v1.prices.retrieve(made.id, {"expand": ["tiers"]})
+    assert "tiers" not in client.v1.prices.list({"expand": ["data.tiers"]}).data[0]
+
+
 def test_a_metered_price_names_its_meter(client: stripe.StripeClient, shop: Shop) -> None:
     """Usage type and meter come back under recurring."""
     recurring = _tiered(client, shop).recurring

@@ -111,16 +111,25 @@ def test_a_meter_that_was_given_up_is_replaced(desk: Desk) -> None:
     assert {"kind": "meter", "name": "zemfyre_mqtt_traffic"} in made
 
 
-def test_tiers_that_differ_are_refused(synced: Desk) -> None:
-    """A metered price with other tiers than the catalogue's ends the sync."""
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        {
+            "billing_scheme": "tiered",
+            "tiers_mode": "graduated",
+            "tiers": [{"up_to": 11, "unit_amount": 0}, {"up_to": "inf", "unit_amount": 200}],
+        },
+        {"unit_amount": 200},
+    ],
+)
+def test_tiers_that_differ_are_refused(synced: Desk, amounts: dict[str, Any]) -> None:
+    """A metered price with other tiers than the catalogue's, or with none, ends the sync."""
     key = "starter@1.devices"
     old: Any = synced.stripe.v1.prices.retrieve(_prices(synced)[key])
     price: Any = {
         "currency": "usd",
         "product": old.product,
-        "billing_scheme": "tiered",
-        "tiers_mode": "graduated",
-        "tiers": [{"up_to": 11, "unit_amount": 0}, {"up_to": "inf", "unit_amount": 200}],
+        **amounts,
         "recurring": {"interval": "month", "usage_type": "metered", "meter": old.recurring.meter},
         "lookup_key": key,
         "transfer_lookup_key": True,

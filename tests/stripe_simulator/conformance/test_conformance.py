@@ -24,6 +24,12 @@ def _left_out() -> set[str]:
     return {line.partition(":")[0] for line in lines if line and not line.startswith("#")}
 
 
+def _statuses(answers: list[tuple[str, dict[str, Any]]], kind: str) -> set[str]:
+    """The statuses that objects of a kind had, in answers and in lists."""
+    shown = [one for _, body in answers for one in (body["data"] if body.get("object") == "list" else [body])]
+    return {one["status"] for one in shown if one.get("object") == kind and "status" in one}
+
+
 @pytest.fixture
 def answers(simulator: RunningSimulator, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """Every answer that was no refusal, with the call that it was to."""
@@ -56,8 +62,17 @@ def test_every_answer_of_a_whole_life_is_as_published(
     assert {f"{endpoint.method} {endpoint.path}" for endpoint in ENDPOINTS} == {call for call, _ in answers}
     assert set() == conformance.complaints
     assert sorted(conformance.declared - conformance.seen) == sorted(_left_out())
-    statuses = {body["status"] for _, body in answers if body.get("object") == "invoice"}
-    assert {"draft", "open", "paid", "uncollectible", "void"} == statuses
+    assert {"draft", "open", "paid", "uncollectible", "void"} == _statuses(answers, "invoice")
+    assert {
+        "active",
+        "canceled",
+        "incomplete",
+        "incomplete_expired",
+        "past_due",
+        "paused",
+        "trialing",
+        "unpaid",
+    } == _statuses(answers, "subscription")
 
 
 def test_the_types_are_of_the_same_version() -> None:
