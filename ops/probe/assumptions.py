@@ -4,8 +4,15 @@ Source: docs/stripe-assumptions.md#what-the-stripe-simulator-assumes. Each check
 it saw; what Stripe does later is waited for, and what does not show in time is unclear, never held.
 """
 
-from ops.probe import events, objects, subscriptions
+from ops.probe import billing, events, invoices, lives, objects, subscriptions
 from ops.probe.check import Check
 
-CHECKS: tuple[Check, ...] = (*objects.CHECKS, *events.CHECKS, *subscriptions.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *objects.CHECKS,
+    *events.CHECKS,
+    *subscriptions.CHECKS,
+    *lives.CHECKS,
+    *billing.CHECKS,
+    *invoices.CHECKS,
+)
 """All checks, in the order in which they are asked."""

@@ -29,16 +29,23 @@ class Check:
     ask: Callable[[Sandbox], Finding]
 
     def run(self, sandbox: Sandbox) -> Finding:
-        """Ask; an answer that nobody expected makes it unclear."""
+        """Ask; an answer that nobody expected, or that lacks what was looked for, makes it unclear."""
         try:
             return self.ask(sandbox)
         except stripe.StripeError as error:
             return ProbeVerdict.UNCLEAR, f"{error.http_status}: {error.user_message or error}"
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            return ProbeVerdict.UNCLEAR, f"another answer than expected: {error!r}"
 
 
 def held(holds: bool, seen: str) -> Finding:  # noqa: FBT001  the one thing it is about
     """Return what a check that sees its answer at once found."""
     return (ProbeVerdict.HOLDS if holds else ProbeVerdict.FAILS), seen
+
+
+def not_counted(sandbox: Sandbox) -> Finding:
+    """Return that usage did not show in time, so that nothing can be said of what is billed."""
+    return ProbeVerdict.UNCLEAR, f"not counted within {sandbox.wait_s} s"
 
 
 def refusal(call: Callable[[], object]) -> stripe.StripeError | None:

@@ -11,6 +11,7 @@ _USED_HOURS = 12
 _DEFAULT_PAGE = 10
 _AT_ONCE = 6
 _BAD_REQUEST = 400
+_CONFLICT = 409
 _TOO_MANY = 429
 
 
@@ -48,6 +49,64 @@ def _unknown_customer(sandbox: Sandbox) -> Finding:
 
 def _exponent(sandbox: Sandbox) -> Finding:
     return taken(lambda: sandbox.use("1e3"))
+
+
+def _rejected_identifier(sandbox: Sandbox) -> Finding:
+    identifier = uuid.uuid4().hex
+    sandbox.use("1e3", identifier=identifier)
+    return refused(lambda: sandbox.use("1", identifier=identifier))
+
+
+def _sample(sandbox: Sandbox) -> Finding:
+    identifier, key = uuid.uuid4().hex, uuid.uuid4().hex
+    params: Any = {
+        "event_name": sandbox.name,
+        "payload": {"stripe_customer_id": sandbox.customer, "value": "2e3"},
+        "identifier": identifier,
+    }
+    options: Any = {"idempotency_key": key}
+    sandbox.client.v1.billing.meter_events.create(params, options)
+    found, requests = sandbox.until(
+        lambda: _sampled(sandbox), lambda named: any({identifier, key} & set(one.values()) for one in named)
+    )
+    if not found:
+        return ProbeVerdict.UNCLEAR, f"in no report within {sandbox.wait_s} s"
+    [named] = [one for one in requests if {identifier, key} & set(one.values())]
+    words = {identifier: "the identifier", key: "the Idempotency-Key"}
+    seen = ", ".join(f"{name} is {words.get(value, 'another id')}" for name, value in named.items())
+    return held(named == {"identifier": key}, seen)
+
+
+def _sampled(sandbox: Sandbox) -> list[dict[str, str]]:
+    """What the newest reports of the probe's meter call their samples."""
+    query: Any = {"types": ["v1.billing.meter.error_report_triggered"], "object_id": sandbox.meter}
+    reports: list[Any] = [
+        sandbox.client.v2.core.events.retrieve(one.id)
+        for one in sandbox.client.v2.core.events.list(query).data
+    ]
+    return [
+        sample.request.to_dict()
+        for report in reports
+        for kind in report.data.reason.error_types
+        for sample in kind.sample_errors
+    ]
+
+
+def _one_key_at_once(sandbox: Sandbox) -> Finding:
+    # the SDK repeats a 409 unless told not to
+    options: Any = {"idempotency_key": uuid.uuid4().hex, "max_network_retries": 0}
+    params: Any = {
+        "event_name": sandbox.name,
+        "payload": {"stripe_customer_id": sandbox.customer, "value": "1"},
+        "timestamp": sandbox.now - 4 * DAY_SECONDS,
+    }
+    calls = sandbox.client.v1.billing.meter_events
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        errors = list(pool.map(lambda _: refusal(lambda: calls.create(params, options)), range(_AT_ONCE)))
+    statuses = [error.http_status for error in errors if error is not None]
+    if not statuses:
+        return ProbeVerdict.UNCLEAR, f"{_AT_ONCE} at once were all answered"
+    return held(_CONFLICT in statuses, f"{len(statuses)} of {_AT_ONCE} at once got {statuses[0]}")
 
 
 def _one_at_a_time(sandbox: Sandbox) -> Finding:
@@ -120,6 +179,9 @@ CHECKS = (
     Check("an unknown event name gets a 200 and a report afterwards", _unknown_name),
     Check("an unknown customer gets a 200 and a report afterwards", _unknown_customer),
     Check("a value with an exponent gets a 200 and a report afterwards", _exponent),
+    Check("a refused event has used up its identifier", _rejected_identifier),
+    Check("a report's samples name the request's Idempotency-Key", _sample),
+    Check("calls under one Idempotency-Key at once get 409", _one_key_at_once),
     Check("events of one customer and meter at once get 429 lock_timeout", _one_at_a_time),
     Check("of an hour's events the one received last counts, whatever the timestamps", _last_wins),
     Check("summaries leave out empty windows, newest first, ten a page", _sparse_summaries),

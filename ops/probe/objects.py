@@ -60,6 +60,11 @@ def _tiers_expanded(sandbox: Sandbox) -> Finding:
     )
 
 
+def _no_tiers(sandbox: Sandbox) -> Finding:
+    plain = sandbox.client.v1.prices.retrieve(sandbox.fee_price, {"expand": ["tiers"]})
+    return held("tiers" not in plain, f"{'tiers' in plain} with expand")
+
+
 def _tier_without_amount(sandbox: Sandbox) -> Finding:
     params = sandbox.metered(tiers=[{"up_to": 2}, {"up_to": "inf", "unit_amount": 10}])
     return refused(lambda: sandbox.client.v1.prices.create(params))
@@ -95,6 +100,7 @@ CHECKS = (
     Check("an event name has one active meter", _one_meter_a_name),
     Check("a meter's window never changes", _meter_fixed),
     Check("tiers are there only when expanded", _tiers_expanded),
+    Check("a price of one amount has no tiers, not even expanded", _no_tiers),
     Check("a tier without an amount is refused", _tier_without_amount),
     Check("transform_quantity is refused with tiers", _transformed_tiers),
     Check("a metered price needs a meter", _metered_without_meter),

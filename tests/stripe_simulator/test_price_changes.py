@@ -299,9 +299,33 @@ def test_backdated_usage_may_be_on_the_cycles_invoice(
     assert [2950, 2900] == [one.total for one in client.v1.invoices.list().data]
 
 
-def _backdated(shop: Shop) -> stripe.Subscription:
+def test_a_charged_backdated_subscription_has_no_grace(
+    client: stripe.StripeClient, shop: Shop, clock: Clock
+) -> None:
+    """Where invoices are charged, the first invoice with its backdated usage is final at once."""
+    clock.set(NOON + HOUR)
+    shop.use("15", timestamp=NOON)
+    _backdated(shop, collection_method="charge_automatically", default_payment_method="pm_card_visa")
+
+    [first] = client.v1.invoices.list().data
+    assert ("paid", 2950) == (first.status, first.total)
+
+
+def test_backdated_usage_in_classic_mode_is_on_the_cycles_invoice(
+    client: stripe.StripeClient, shop: Shop, clock: Clock
+) -> None:
+    """Only flexible mode has the backdated usage on the first invoice."""
+    clock.set(NOON + HOUR)
+    shop.use("15", timestamp=NOON)
+    _backdated(shop, billing_mode={"type": "classic"})
+    clock.set(PERIOD_END + HOUR)
+
+    assert [2950, 2900] == [one.total for one in client.v1.invoices.list().data]
+
+
+def _backdated(shop: Shop, **more: Any) -> stripe.Subscription:
     anchor = {"day_of_month": 10, "hour": 12, "minute": 0, "second": 0}
-    return shop.subscribe(backdate_start_date=NOON, billing_cycle_anchor_config=anchor)
+    return shop.subscribe(backdate_start_date=NOON, billing_cycle_anchor_config=anchor, **more)
 
 
 @pytest.mark.parametrize(

@@ -351,6 +351,33 @@ def test_a_new_anchor_bills_what_was_used_and_starts_a_full_period(
     assert len(client.v1.invoices.list().data) == 2
 
 
+@pytest.mark.parametrize(
+    ("finalisation", "statuses"),
+    [("grace", ("draft", "open")), ("at_once", ("open", "open")), ("never", ("draft", "draft"))],
+)
+def test_a_new_anchors_invoice_may_be_final_at_once_or_never(
+    client: stripe.StripeClient,
+    shop: Shop,
+    clock: Clock,
+    control: httpx.Client,
+    finalisation: str,
+    statuses: tuple[str, str],
+) -> None:
+    """Nothing may count on a grace time after billing_cycle_anchor=now."""
+    control.post("/settings", json={"anchor_reset_invoice": finalisation})
+    subscription = shop.subscribe()
+    clock.advance(DAY)
+    client.v1.subscriptions.update(
+        subscription.id, loose({"billing_cycle_anchor": "now", "proration_behavior": "none"})
+    )
+    invoice = client.v1.invoices.list().data[0]
+    clock.advance(10 * DAY)
+
+    later = client.v1.invoices.retrieve(invoice.id)
+    assert statuses == (invoice.status, later.status)
+    assert (finalisation != "never") == invoice.auto_advance
+
+
 def test_a_new_anchor_with_proration_is_not_imitated(client: stripe.StripeClient, shop: Shop) -> None:
     """Without saying that nothing is prorated, Stripe would credit and charge parts of the fee."""
     subscription = shop.subscribe()
