@@ -218,3 +218,15 @@ def test_second_subscriptions_have_invoices_of_their_own(
         for subscription in (ours, other)
     }
     assert {ours.id: 3100, other.id: 5000} == totals
+
+
+def test_every_subscription_with_a_price_on_a_meter_bills_its_usage(
+    client: stripe.StripeClient, shop: Shop, clock: Clock
+) -> None:
+    """Usage is the customer's, not a subscription's: two that price a meter bill it twice."""
+    made = [shop.subscribe(), shop.subscribe()]
+    shop.use("30", timestamp=NOON)
+    clock.set(NOON + 31 * DAY + HOUR)
+
+    totals = [client.v1.invoices.list({"subscription": one.id}).data[0].total for one in made]
+    assert [3100, 3100] == totals

@@ -1,6 +1,8 @@
 """``ops stripe probe``: what we assume of Stripe, asked."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from ops.probe.check import Check, Finding, ProbeVerdict, held
 from ops.probe.sandbox import Sandbox
 from tests.component.ops.desk import Desk
 
+_PAGE = Path(__file__).parents[3] / "docs" / "stripe-assumptions.md"
 HOLD_S = 0.1
 """How long Stripe is busy with an event here: long enough that some of several at once meet."""
 
@@ -31,6 +34,15 @@ def test_every_assumption_holds_at_the_simulator(desk: Desk) -> None:
     assert [] == desk.stripe.v1.billing.meters.list({"status": "active"}).data
     assert [] == desk.stripe.v1.prices.list({"active": True}).data
     assert [] == desk.stripe.v1.subscriptions.list().data
+
+
+def test_the_page_of_assumptions_has_every_question() -> None:
+    """Each check stands beside an assumption, and nothing is said to be asked that is not."""
+    rows = [line for line in _PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    asked = [check for row in rows for check in re.findall(r"\*([^*]+)\*", row.split("|")[-2])]
+
+    assert {check.assumption for check in CHECKS} == set(asked)
+    assert len(CHECKS) == len({check.assumption for check in CHECKS})
 
 
 def test_an_assumption_that_fails_is_shown(desk: Desk) -> None:
