@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 import pytest
 
+from metering.aws.observability import metrics
 from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.instants import HOUR
 from ops.attach import attach
@@ -71,6 +72,25 @@ def test_what_is_unsent_at_the_return_is_on_the_old_subscription_s_draft_or_late
     assert old == period.subscription_id
     assert Decimal(billed) == period.invoiced[METER]
     assert late == [(one.quantity, one.amount) for one in world.late(period)]
+
+
+def test_a_last_invoice_that_nobody_finalises_is_an_alarm(world: World) -> None:
+    """Where the last invoice stays a draft for good, its period stays open and the draft is told of."""
+    metrics.clear_metrics()
+    assert world.account is not None
+    world.account.state.settings.cancellation_invoice = "never"
+    day = START + 5 * DAY
+    world.at(day).use(START, {"mqtt_bytes_sent": 12 * GIB})
+    world.dispatch()
+    world.at(day + 5 * MINUTE)
+    cancel(world, invoice_now=True)
+    world.at(day + 15 * MINUTE)
+    come_back(world)
+    for _ in range(20):
+        world.later(12 * HOUR).close()
+
+    assert PeriodState.CLOSING is world.period().state
+    assert metrics.metric_set["drafts_stuck"]["Value"]
 
 
 def test_an_hour_is_never_in_two_periods(world: World) -> None:
