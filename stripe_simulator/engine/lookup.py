@@ -41,6 +41,14 @@ def subscription(state: State, identity: str, param: str = "id") -> Subscription
     return _held(state.subscriptions, "subscription", identity, param)
 
 
+def living_subscription(state: State, identity: str) -> Subscription:
+    """A subscription that has not ended; an ended one is not there to be changed."""
+    found = subscription(state, identity)
+    if not found.living:
+        raise no_such("subscription", identity)
+    return found
+
+
 def schedule(state: State, identity: str, param: str = "id") -> Schedule:
     """The subscription schedule with an id, ended or not."""
     return _held(state.schedules, "subscription schedule", identity, param)

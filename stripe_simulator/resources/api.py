@@ -14,6 +14,7 @@ from stripe_simulator.resources import (
     prices,
     products,
     subscription_items,
+    subscription_pauses,
     subscription_schedules,
     subscriptions,
 )
@@ -27,6 +28,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *event_summaries.ENDPOINTS,
     *meter_events.ENDPOINTS,
     *subscriptions.ENDPOINTS,
+    *subscription_pauses.ENDPOINTS,
     *subscription_items.ENDPOINTS,
     *subscription_schedules.ENDPOINTS,
     *invoice_previews.ENDPOINTS,

@@ -17,7 +17,7 @@ from stripe_simulator.engine.item_changes import add_item, change_items
 from stripe_simulator.engine.periods import DAY, Cycle
 from stripe_simulator.engine.state import Asked, Json, State
 from stripe_simulator.engine.subscribed import Subscription
-from stripe_simulator.protocol.errors import StripeRefusalError, no_such, not_imitated
+from stripe_simulator.protocol.errors import StripeRefusalError, not_imitated
 from stripe_simulator.protocol.pagination import page, within
 from stripe_simulator.protocol.parameters import (
     EPOCH,
@@ -145,7 +145,7 @@ def _retrieve(state: State, asked: Asked) -> Json:
 
 
 def _update(state: State, asked: Asked) -> Json:
-    subscription = _find_living(state, asked.id)
+    subscription = lookup.living_subscription(state, asked.id)
     wanted = asked.parameters
     _refuse_what_a_schedule_governs(subscription, wanted)
     _refuse_prorations(state, subscription, wanted)
@@ -204,7 +204,7 @@ def _refuse_what_a_schedule_governs(subscription: Subscription, wanted: Paramete
 
 def _cancel(state: State, asked: Asked) -> Json:
     """End at once. Only ``invoice_now`` bills what was used and not yet billed; without it that is lost."""
-    subscription = _find_living(state, asked.id)
+    subscription = lookup.living_subscription(state, asked.id)
     cancel(
         state,
         subscription,
@@ -224,44 +224,6 @@ def cancel(state: State, subscription: Subscription, asked: Asked, *, invoices: 
         draft = invoicing.Draft("subscription_update", (), metered, state.settings.cancellation_invoice)
         invoicing.make(state, subscription, asked.now, draft)
     end(state, subscription, asked.now, asked)
-
-
-def _pause(state: State, asked: Asked) -> Json:
-    """Stop the subscription; what was used until now is not billed unless the call says so."""
-    subscription = _find_living(state, asked.id)
-    if subscription.status not in {"active", "past_due", "unpaid"}:
-        raise StripeRefusalError(
-            f"You cannot pause a subscription with status `{subscription.status}`.", param="id"
-        )
-    bill_for = asked.parameters.get("bill_for", {})
-    if bill_for.get("unused_time_from", {}).get("type", "none") != "none":
-        raise not_imitated("prorations; pass type none", "bill_for[unused_time_from][type]")
-    if bill_for.get("outstanding_usage_through", {}).get("type", "none") == "now":
-        metered = list(billed_parts.metered(state, subscription, asked.now))
-        draft = invoicing.Draft("subscription_update", (), metered, "at_once")
-        invoicing.make(state, subscription, asked.now, draft)
-    subscription_life.pause(state, subscription, asked.now, "pause_requested", asked)
-    return rendered(state, subscription)
-
-
-def _resume(state: State, asked: Asked) -> Json:
-    """Start anew: the billing cycle is anchored now."""
-    subscription = _find_living(state, asked.id)
-    if subscription.status != "paused":
-        raise StripeRefusalError(
-            f"You cannot resume a subscription with status `{subscription.status}`.", param="id"
-        )
-    if asked.parameters.get("billing_cycle_anchor", {}).get("type", "now") != "now":
-        raise not_imitated("resuming with an unchanged anchor", "billing_cycle_anchor[type]")
-    subscription_life.resume(state, subscription, asked)
-    return rendered(state, subscription)
-
-
-def _find_living(state: State, identity: str) -> Subscription:
-    subscription = lookup.subscription(state, identity)
-    if not subscription.living:
-        raise no_such("subscription", identity)
-    return subscription
 
 
 def _list(state: State, asked: Asked) -> Json:
@@ -308,17 +270,6 @@ _LIST = Record(
         ),
     }
 )
-_TYPE = Record({"type": Text()}, required=("type",))
-_PAUSE = Record(
-    {
-        **EXPAND,
-        "bill_for": Record({"outstanding_usage_through": _TYPE, "unused_time_from": _TYPE}),
-        "type": OneOf(("subscription",)),
-    }
-)
-_RESUME = Record(
-    {**EXPAND, "billing_cycle_anchor": _TYPE, "proration_behavior": OneOf(("none",))},
-)
 _CANCEL = Record({**EXPAND, "invoice_now": Flag(), "prorate": Flag()})
 _ONE = "/v1/subscriptions/{id}"
 ENDPOINTS = (
@@ -339,6 +290,4 @@ ENDPOINTS = (
         _update,
     ),
     Endpoint("DELETE", _ONE, _CANCEL, _cancel),
-    Endpoint("POST", f"{_ONE}/pause", _PAUSE, _pause),
-    Endpoint("POST", f"{_ONE}/resume", _RESUME, _resume),
 )
