@@ -28,7 +28,7 @@ from metering.core.instances import Instance
 from metering.core.instants import DAY, HOUR
 from metering.core.late_usage import LateItem, late_usage
 from metering.core.usage import PeriodUsage
-from metering.tables.ledger import SENT
+from metering.tables.ledger import SENT, EntryState
 from metering.tables.shards import shard_of
 from metering.tables.tables import Tables
 from stripe_report.desk import Desk
@@ -84,7 +84,7 @@ class _Stripe:
     events: int = 0
     kept: dict[tuple[str, datetime], Decimal] = field(default_factory=dict)
 
-    def send(self, events: Sequence[Any]) -> dict[str, str]:
+    def send(self, events: Sequence[Any]) -> dict[str, EntryState]:
         self.events += len(events)
         for event in events:
             self.kept[event.event_name, event.timestamp] = event.value

@@ -111,14 +111,14 @@ def _differences(
         return
     for day in ledger.between(customer_id, period.start.date(), min(now, period.end).date()):
         for (meter, hour), entry in day.entries.items():
-            if entry.differs_since is None and not entry.state.startswith("refused("):
+            if entry.differs_since is None and not entry.state.is_refused:
                 continue
             yield DifferingHour(
                 customer_id,
                 meter,
                 format_instant(hour),
                 f"{entry.value:f}",
-                entry.state,
+                str(entry.state),
                 format_instant(entry.differs_since.replace(microsecond=0)) if entry.differs_since else None,
             )
 

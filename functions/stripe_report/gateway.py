@@ -15,7 +15,7 @@ from typing import Any
 import stripe
 
 from metering.core.exact import plain
-from metering.tables.ledger import PENDING, SENT
+from metering.tables.ledger import PENDING, SENT, EntryState, refused
 from stripe_report.reader import Reader
 
 RETRIES = 2
@@ -64,7 +64,7 @@ class Gateway:
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="meter")
         self.reader = Reader(client)
 
-    def send(self, events: Sequence[MeterEvent]) -> dict[str, str]:
+    def send(self, events: Sequence[MeterEvent]) -> dict[str, EntryState]:
         """Send events; return each identifier's new state, pending for those that were not tried.
 
         Stripe takes one call at a time for a customer and meter, so a meter's events go one after the other
@@ -77,7 +77,7 @@ class Gateway:
         wait(turns)
         return {identifier: state for turn in turns for identifier, state in turn.result().items()}
 
-    def _send_in_turn(self, events: Sequence[MeterEvent]) -> dict[str, str]:
+    def _send_in_turn(self, events: Sequence[MeterEvent]) -> dict[str, EntryState]:
         states = {event.identifier: PENDING for event in events}
         unanswered = 0
         for event in events:
@@ -88,7 +88,7 @@ class Gateway:
                 break
         return states
 
-    def _send_one(self, event: MeterEvent) -> str:
+    def _send_one(self, event: MeterEvent) -> EntryState:
         try:
             self._stripe.v1.billing.meter_events.create(
                 {
@@ -106,8 +106,8 @@ class Gateway:
         return SENT
 
 
-def fate(error: stripe.StripeError) -> str:
-    """Return what an error means for an event: sent, pending or ``refused(<code>)``.
+def fate(error: stripe.StripeError) -> EntryState:
+    """Return what an error means for an event: sent, pending, or refused with a code.
 
     "Already exists" means delivered, since a number stands for one value. What may pass with time stays
     pending, and so does an answer that is none of Stripe's; any other 4xx is refused and alarmed.
@@ -117,7 +117,7 @@ def fate(error: stripe.StripeError) -> str:
         return PENDING
     if status == 400 and _ALREADY_EXISTS in (error.user_message or ""):  # noqa: PLR2004  HTTP's own number
         return SENT
-    return f"refused({error.code or status})"
+    return refused(error.code or str(status))
 
 
 def is_refused_for_good(error: stripe.StripeError) -> bool:

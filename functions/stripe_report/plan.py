@@ -12,7 +12,7 @@ from metering.core.accounts import PeriodState
 from metering.core.instants import HOUR
 from metering.core.rollup import Hour
 from metering.core.usage import PeriodUsage
-from metering.tables.ledger import PENDING, SENT, Day, Entry
+from metering.tables.ledger import PENDING, Day, Entry
 
 SETTLES_AFTER = timedelta(minutes=15)
 
@@ -96,4 +96,4 @@ def is_done(day: Day, wanted: Mapping[Key, Wanted]) -> bool:
 def _settled_entry(entry: Entry | None, value: Decimal) -> bool:
     if entry is None:
         return not value
-    return entry.value == value and (entry.state == SENT or entry.state.startswith("refused("))
+    return entry.value == value and entry.state != PENDING

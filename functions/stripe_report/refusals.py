@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from metering.tables.ledger import Entry, Ledger
+from metering.tables.ledger import Entry, Ledger, refused
 from stripe_report.messages import RefusedNumber
 from stripe_report.plan import Key, with_entries
 
@@ -30,7 +30,7 @@ def mark_refused(customer_id: str, refusals: Iterable[RefusedNumber], ledger: Le
             key = refusal.meter, refusal.hour
             newest = day.entries.get(key)
             if newest is not None and newest.number == refusal.number:
-                entries[key] = replace(newest, state=f"refused({refusal.code})")
+                entries[key] = replace(newest, state=refused(refusal.code))
                 marked.append(refusal)
         if entries:
             ledger.put(with_entries(day, entries))

@@ -43,9 +43,8 @@ class Sent:
     def of(cls, entries: Iterable[Entry]) -> Self:
         """Count entries by their state."""
         states = [entry.state for entry in entries]
-        return cls(
-            states.count(SENT), states.count(PENDING), tuple(s for s in states if s not in {SENT, PENDING})
-        )
+        codes = tuple(state.code for state in states if state.code is not None)
+        return cls(states.count(SENT), states.count(PENDING), codes)
 
 
 def report_customer(desk: Desk, customer_id: str, now: datetime, *, include_open: bool) -> Sent:

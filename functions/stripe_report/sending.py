@@ -12,7 +12,7 @@ from zlib import crc32
 from metering.core.accounts import Customer
 from metering.core.rollup import Hour
 from metering.core.stripe_names import event_identifier, event_name
-from metering.tables.ledger import PENDING, Day, Entry
+from metering.tables.ledger import PENDING, Day, Entry, EntryState
 from stripe_report.desk import Desk
 from stripe_report.gateway import MeterEvent
 from stripe_report.plan import Key, with_entries
@@ -58,7 +58,7 @@ def send_entries(
     return desk.tables.ledger.put(with_entries(day, answered)) if answered != pending else day
 
 
-def _answered(entry: Entry, state: str, now: datetime) -> Entry:
+def _answered(entry: Entry, state: EntryState, now: datetime) -> Entry:
     return entry if state == PENDING else replace(entry, state=state, sent_at=now)
 
 

@@ -22,7 +22,7 @@ from metering.core.late_usage import LateItem
 from metering.core.periods import Period
 from metering.core.rollup import Hour, rollup
 from metering.core.settlements import SettleItem, SettleKind
-from metering.tables.ledger import Day, Entry
+from metering.tables.ledger import PENDING, SENT, Day, Entry, refused
 from metering.tables.tables import Tables
 from testing.dynamodb import Call, FakeDynamoDb
 from testing.reports import document, gauge, report
@@ -81,7 +81,7 @@ class Books:
             day = self.tables.ledger.day(CUSTOMER.customer_id, hour.start.date())
             period = Period.anchored(START, hour.start)
             entries = {
-                (meter, start): Entry(1, value, "sent")
+                (meter, start): Entry(1, value, SENT)
                 for meter, by_hour in all_contributions(CATALOG, [hour], period).items()
                 for start, value in by_hour.items()
                 if value
@@ -206,9 +206,9 @@ def test_a_report_that_lands_during_the_sweep_is_no_difference(books: Books) -> 
 @pytest.mark.parametrize(
     ("entry", "found"),
     [
-        (Entry(2, Decimal(419), "sent"), "419"),
-        (Entry(2, Decimal(420), "pending"), None),
-        (Entry(2, Decimal(420), "refused(archived_meter)"), None),
+        (Entry(2, Decimal(419), SENT), "419"),
+        (Entry(2, Decimal(420), PENDING), None),
+        (Entry(2, Decimal(420), refused("archived_meter")), None),
     ],
     ids=["another value", "never answered", "refused"],
 )
@@ -223,7 +223,7 @@ def test_a_ledger_that_differs_is_named(books: Books, entry: Entry, found: str |
 def test_a_ledger_of_an_hour_without_usage_is_named(books: Books) -> None:
     """What was sent for an hour that has no usage is found as well."""
     day = books.tables.ledger.day(CUSTOMER.customer_id, LAST.date())
-    entries = {**day.entries, ("api_calls", LAST + 9 * HOUR): Entry(1, Decimal(1), "sent")}
+    entries = {**day.entries, ("api_calls", LAST + 9 * HOUR): Entry(1, Decimal(1), SENT)}
     books.tables.ledger.put(Day(day.customer_id, day.day, day.version, entries, day.computed_from))
     assert [Difference(Stage.LEDGER, LAST + 9 * HOUR, "api_calls", None, "1")] == books.differences()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from metering.core.instants import HOUR as ONE_HOUR
-from metering.tables.ledger import PENDING, SENT, Day, Entry, Ledger, VersionConflictError
+from metering.tables.ledger import PENDING, SENT, Day, Entry, Ledger, VersionConflictError, refused
+from metering.tables.packing import pack
 from testing.reports import HOUR
+from testing.tables import items_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -21,7 +24,7 @@ DAY = HOUR.date()
 ENTRIES = {
     ("devices", HOUR): Entry(1, Decimal("0.016666666"), PENDING),
     ("devices", HOUR + ONE_HOUR): Entry(3, Decimal("12.500"), SENT),
-    ("storage", HOUR): Entry(2, Decimal("1E-9"), "refused(meter_not_found)"),
+    ("storage", HOUR): Entry(2, Decimal("1E-9"), refused("meter_not_found")),
 }
 
 
@@ -29,6 +32,15 @@ ENTRIES = {
 def ledger(client: DynamoDBClient) -> Ledger:
     """The table under test."""
     return Ledger(client, "table")
+
+
+def _stored(client: DynamoDBClient, state: str) -> bytes:
+    """Store a day with one entry whose state is a text; return the packed entries."""
+    rows = {"devices": {"2026-03-10T14:00:00Z": [1, "2", state, None, None]}}
+    stored = pack({"entries": rows, "computed_from": {}})
+    item: Any = {"pk": {"S": "acme"}, "sk": {"S": "2026-03-10"}, "n": {"N": "1"}, "b": {"B": stored}}
+    client.put_item(TableName="table", Item=item)
+    return stored
 
 
 def test_a_day_never_written_is_empty(ledger: Ledger) -> None:
@@ -43,6 +55,27 @@ def test_a_day_reads_back(ledger: Ledger) -> None:
     assert 1 == written.version
     assert written == ledger.day("acme", DAY)
     assert Day("acme2", DAY) == ledger.day("acme2", DAY)
+
+
+@pytest.mark.parametrize("text", ["pending", "sent", "refused(400)", "refused(meter_not_found)"])
+def test_a_state_is_stored_as_its_text(ledger: Ledger, client: DynamoDBClient, text: str) -> None:
+    """A state lies in the item as text, a refused one with its code, and is read as the same state."""
+    stored = _stored(client, text)
+    day = ledger.day("acme", date(2026, 3, 10))
+    [entry] = day.entries.values()
+    assert text == str(entry.state)
+    assert text.startswith("refused") == entry.state.is_refused
+    ledger.put(day)
+    [written] = items_of(client)
+    assert stored == written["b"]["B"]
+
+
+@pytest.mark.parametrize("text", ["", "lost", "refused", "refused()", "sent(400)"])
+def test_a_state_that_is_none_is_refused(ledger: Ledger, client: DynamoDBClient, text: str) -> None:
+    """A text that is no state is an error that names it, not a state of its own."""
+    _stored(client, text)
+    with pytest.raises(ValueError, match="is no state"):
+        ledger.day("acme", date(2026, 3, 10))
 
 
 def test_versions_count_up(ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from metering.core.instants import DAY, HOUR, hour_of
 from metering.core.periods import Period
 from metering.core.rollup import Hour
 from metering.tables.closings import Closing, Retry
-from metering.tables.ledger import PENDING, SENT, Entry
+from metering.tables.ledger import PENDING, SENT, Entry, refused
 from ops.customers import add_customer
 from ops.subscriptions import subscribe
 from stripe_report.dispatch import due_closings
@@ -258,7 +258,7 @@ def test_a_report_of_refused_events_marks_the_numbers_it_names(
     assert {"batchItemFailures": []} == function.work(*function.queued())
     entry = function.entry()
     assert entry is not None
-    assert "refused(archived_meter)" == entry.state
+    assert refused("archived_meter") == entry.state
 
 
 def test_a_report_that_names_a_call_by_its_id_and_idempotency_key_is_read(function: Function) -> None:
@@ -278,7 +278,7 @@ def test_a_report_that_names_a_call_by_its_id_and_idempotency_key_is_read(functi
     assert {"batchItemFailures": []} == function.work(*function.queued())
     entry = function.entry()
     assert entry is not None
-    assert "refused(archived_meter)" == entry.state
+    assert refused("archived_meter") == entry.state
 
 
 def test_no_key_is_read_before_it_is_needed(function: Function) -> None:

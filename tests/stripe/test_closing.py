@@ -13,7 +13,7 @@ import pytest
 from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
 from metering.core.instants import HOUR
-from metering.tables.ledger import SENT
+from metering.tables.ledger import SENT, EntryState, refused
 from stripe_report.gateway import MeterEvent
 from stripe_report.messages import Reconcile
 from stripe_simulator.serving.account import StripeAccount
@@ -46,7 +46,7 @@ def _before_sending(world: World, act: Callable[[], object]) -> None:
     send = world.gateway.send
     acts = [act]
 
-    def sending(events: Sequence[MeterEvent]) -> dict[str, str]:
+    def sending(events: Sequence[MeterEvent]) -> dict[str, EntryState]:
         if acts:
             acts.pop()()
         return send(events)
@@ -176,7 +176,7 @@ def test_a_refused_number_is_sent_again_by_the_reconciliation(world: World) -> N
     meter.deactivated_at = None
     reports = [e for e in world.later(MINUTE).events() if e["detail-type"].startswith("v1.billing.meter")]
     assert 1 == world.hear(*reports)
-    assert "refused(archived_meter)" == world.entries(METER)[START].state
+    assert refused("archived_meter") == world.entries(METER)[START].state
     assert 1 == _counted("contributions_refused")
     world.dispatch()
     assert 1 == world.events_sent()
@@ -200,7 +200,7 @@ def test_a_number_that_stripe_counts_is_sent_whatever_a_report_said_of_it(world:
     world.dispatch()
     meter.deactivated_at = None
     world.hear(*[e for e in world.later(MINUTE).events() if e["detail-type"].startswith("v1.billing")])
-    assert "refused(archived_meter)" == world.entries(METER)[START].state
+    assert refused("archived_meter") == world.entries(METER)[START].state
     assert [] == world.later(HOUR).reconcile()
     assert (1, SENT) == (world.entries(METER)[START].number, world.entries(METER)[START].state)
 

@@ -8,11 +8,11 @@ import base64
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from metering.core.catalog import builtin_catalog
 from metering.core.charges import ChargeState
 from metering.core.instances import Instance
 from metering.core.late_usage import LateItem
+from metering.tables.ledger import PENDING, SENT, Ledger, refused
 from metering.tables.usage import period_usage
 from ops.late_usage import Billing
 from stripe_simulator.engine.state import Settings
@@ -134,6 +135,23 @@ def test_recorded_records_are_written_as_they_were_read() -> None:
             assert stored == model.model_validate_json(stored).model_dump_json(exclude_defaults=True)
             read += 1
     assert 42 == read
+
+
+def test_recorded_days_of_the_ledger_are_written_as_they_were_read() -> None:
+    """A day of the ledger, with sent, pending and refused numbers, is written byte by byte as it was read."""
+    states = set()
+    for item in _read("tables")["ledger"]:
+        recorded = {name: _attribute(value) for name, value in item.items()}
+        dynamodb = FakeDynamoDb()
+        ledger = Ledger(cast("Any", dynamodb), "ledger")
+        dynamodb.put_item(TableName="ledger", Item=recorded)
+        day = ledger.day(item["pk"]["S"], date.fromisoformat(item["sk"]["S"]))
+        states |= {entry.state for entry in day.entries.values()}
+        before = day.version - 1
+        dynamodb.put_item(TableName="ledger", Item=recorded | {"n": {"N": str(before)}})
+        ledger.put(replace(day, version=before))
+        assert [recorded] == dynamodb.items("ledger")
+    assert {SENT, PENDING, refused("archived_meter")} == states
 
 
 def test_a_recorded_crossing_is_the_alert_that_was_told() -> None:

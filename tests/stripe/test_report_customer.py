@@ -13,7 +13,7 @@ import pytest
 
 from metering.core.accounts import Status
 from metering.core.instants import HOUR
-from metering.tables.ledger import PENDING, SENT, Day, VersionConflictError
+from metering.tables.ledger import PENDING, SENT, Day, EntryState, VersionConflictError, refused
 from stripe_report.gateway import MeterEvent
 from stripe_report.report import report_customer
 from stripe_simulator.serving.account import StripeAccount
@@ -37,7 +37,7 @@ def _while_sending(world: World, act: Callable[[], object]) -> None:
     send = world.gateway.send
     acts = [act]
 
-    def sending(events: Sequence[MeterEvent]) -> dict[str, str]:
+    def sending(events: Sequence[MeterEvent]) -> dict[str, EntryState]:
         if acts:
             acts.pop()()
         return send(events)
@@ -125,7 +125,7 @@ def test_a_marker_stays_while_a_number_is_pending_and_goes_when_it_is_refused(wo
     world.wire.faults.clear()
     world.at(START + 36 * DAY)
     report_customer(world.desk, CUSTOMER, world.now, include_open=False)
-    assert "refused(timestamp_too_far_in_past)" == world.entries(METER)[START].state
+    assert refused("timestamp_too_far_in_past") == world.entries(METER)[START].state
     assert [] == _marked(world)
 
 

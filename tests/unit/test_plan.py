@@ -13,7 +13,7 @@ from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.catalog import builtin_catalog
 from metering.core.rollup import Hour
 from metering.core.usage import PeriodUsage
-from metering.tables.ledger import PENDING, SENT, Day, Entry
+from metering.tables.ledger import PENDING, SENT, Day, Entry, EntryState, refused
 from stripe_report.plan import Wanted, is_done, is_settled, next_entry, to_send, wanted_of, with_entries
 
 HOUR = datetime(2026, 3, 10, 13, tzinfo=UTC)
@@ -61,19 +61,19 @@ def test_a_pending_value_goes_out_again_under_its_own_number() -> None:
     assert Entry(3, A, PENDING) == next_entry(Entry(3, A, PENDING), A)
 
 
-@pytest.mark.parametrize("state", [PENDING, SENT, "refused(timestamp_too_far_in_past)"])
-def test_another_value_takes_the_next_number_whatever_became_of_the_last(state: str) -> None:
+@pytest.mark.parametrize("state", [PENDING, SENT, refused("timestamp_too_far_in_past")])
+def test_another_value_takes_the_next_number_whatever_became_of_the_last(state: EntryState) -> None:
     """Another value takes number 4 after 3, be that pending, sent or refused."""
     assert Entry(4, B, PENDING) == next_entry(Entry(3, A, state), B)
 
 
 def test_a_refused_value_is_left_alone() -> None:
     """The value of a refused number takes no number."""
-    assert next_entry(Entry(3, A, "refused(400)"), A) is None
+    assert next_entry(Entry(3, A, refused("400")), A) is None
 
 
 @pytest.mark.parametrize("answers", [(SENT, SENT, SENT), (PENDING, PENDING, PENDING), (SENT, PENDING, SENT)])
-def test_a_value_that_goes_from_a_to_b_to_a_gets_three_numbers(answers: Sequence[str]) -> None:
+def test_a_value_that_goes_from_a_to_b_to_a_gets_three_numbers(answers: Sequence[EntryState]) -> None:
     """A, B, A take the numbers 1, 2, 3, whatever the answers were."""
     numbers = []
     entry: Entry | None = None
@@ -97,11 +97,11 @@ def test_only_what_differs_from_the_ledger_is_to_be_sent() -> None:
     ("entry", "value", "done"),
     [
         (Entry(1, A, SENT), A, True),
-        (Entry(1, A, "refused(400)"), A, True),
+        (Entry(1, A, refused("400")), A, True),
         (None, Decimal(0), True),
         (Entry(1, A, PENDING), A, False),
         (Entry(1, B, SENT), A, False),
-        (Entry(1, B, "refused(400)"), A, False),
+        (Entry(1, B, refused("400")), A, False),
         (None, A, False),
     ],
 )

@@ -8,7 +8,7 @@ import boto3
 
 from metering.core.accounts import BillingPeriod
 from metering.core.instants import DAY, HOUR, hour_of
-from metering.tables.ledger import PENDING, SENT, Day, Entry
+from metering.tables.ledger import PENDING, SENT, Day, Entry, refused
 from tests.component.ops.desk import METRICS, STACK, Desk
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "template.yaml"
@@ -88,7 +88,7 @@ def test_status_fails_when_somebody_must_look(acme: Desk) -> None:
     boto3.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
     start = _period(acme).start
     entries = {
-        ("devices", start): Entry(1, Decimal("0.5"), "refused(400)"),
+        ("devices", start): Entry(1, Decimal("0.5"), refused("400")),
         ("storage", start): Entry(2, Decimal("0.1"), SENT, start, start + HOUR),
         ("api_calls", start): Entry(1, Decimal(7), PENDING),
     }

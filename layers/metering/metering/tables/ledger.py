@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from metering.core.instants import format_instant, parse_instant
 from metering.tables.access import ABSENT, TableAccess, key
@@ -20,21 +20,51 @@ if TYPE_CHECKING:
 
     from metering.tables.access import Item
 
-PENDING = "pending"
-SENT = "sent"
+
+@dataclass(frozen=True, slots=True)
+class EntryState:
+    """What has become of a number at Stripe: pending, sent or refused.
+
+    ``code`` is why it is refused: Stripe's code, or the HTTP status of an answer without one. As text, and so
+    as it is stored, it is ``pending``, ``sent`` or ``refused(<code>)``.
+    """
+
+    name: Literal["pending", "sent", "refused"]
+    code: str | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether Stripe does not take the number."""
+        return self.code is not None
+
+    def __str__(self) -> str:
+        """Return the state as it is stored and shown."""
+        return self.name if self.code is None else f"{self.name}({self.code})"
+
+
+PENDING = EntryState("pending")
+SENT = EntryState("sent")
+
+
+_BY_NAME = {str(state): state for state in (PENDING, SENT)}
+
+
+def refused(code: str) -> EntryState:
+    """Return the state of a number that Stripe refuses."""
+    return EntryState("refused", code)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The newest number of one meter's hour: a number stands for one value for ever.
 
-    ``state`` is ``pending``, ``sent`` or ``refused(<code>)``. ``sent_at`` is when it was last given to
-    Stripe; ``differs_since`` when the reconciliation first sent the hour again, as long as Stripe differs.
+    ``sent_at`` is when it was last given to Stripe; ``differs_since`` when the reconciliation first sent the
+    hour again, as long as Stripe differs.
     """
 
     number: int
     value: Decimal
-    state: str
+    state: EntryState
     sent_at: datetime | None = None
     differs_since: datetime | None = None
 
@@ -116,10 +146,19 @@ def _row(entry: Entry) -> list[object]:
     instants = [
         at and format_instant(at.replace(microsecond=0)) for at in (entry.sent_at, entry.differs_since)
     ]
-    return [entry.number, f"{entry.value:f}", entry.state, *instants]
+    return [entry.number, f"{entry.value:f}", str(entry.state), *instants]
 
 
 def _entry(row: list[Any]) -> Entry:
     number, value, state, *instants = row
     sent_at, differs_since = (at and parse_instant(at) for at in [*instants, None, None][:2])
-    return Entry(number, Decimal(value), state, sent_at, differs_since)
+    return Entry(number, Decimal(value), _state(state), sent_at, differs_since)
+
+
+def _state(text: str) -> EntryState:
+    if text in _BY_NAME:
+        return _BY_NAME[text]
+    name, _, code = text.removesuffix(")").partition("(")
+    if name != "refused" or not code:
+        raise ValueError(f"{text!r} is no state of a ledger's entry")
+    return refused(code)
