@@ -13,7 +13,7 @@ from metering.tables.closings import Closing
 from metering.tables.tables import Tables
 from ops.customers import replace_profile
 from ops.errors import OperatorError
-from ops.periods import end_unsold, keep_periods, mark_open_days
+from ops.periods import end_unsold, keep_periods, mark_open_days, take_over
 from ops.subscriptions import SubscriptionRequest, subscribe
 
 
@@ -50,7 +50,7 @@ def attach(
         end_unsold(account, subscribed.period, tables)
         replace_profile(customers, customer, subscribed.customer)
     billing = BillingPeriod.opened(subscribed.customer, subscribed.period, catalog)
-    customers.add_period(customer.customer_id, billing)
+    take_over(account, billing, customers)
     attached = customers.account(customer.customer_id)
     assert attached is not None
     return attached.customer, mark_open_days(attached, tables.markers, now)

@@ -12,6 +12,7 @@ from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import HOUR, format_instant, hour_of
 from metering.core.periods import Period
+from metering.tables.customers import Customers
 from metering.tables.hours import Hours
 from metering.tables.markers import Markers
 from metering.tables.tables import Tables
@@ -57,11 +58,14 @@ def end_unsold(account: Account, first: Period, tables: Tables) -> None:
     Raises
     ------
     OperatorError
-        When a stored period reaches into the first one.
+        When a stored period reaches into the first one, or begins with it and is final or another's.
     """
     customer_id, customers = account.customer.customer_id, tables.customers
     for period in account.periods:
-        if period.start == first.start or period.span.end_hour <= first.first_hour:
+        if period.start == first.start:
+            _refuse_what_cannot_be_taken_over(account, period)
+            continue
+        if period.span.end_hour <= first.first_hour:
             if _is_without_stripe(account, period) and period.state is not PeriodState.FINALISED:
                 customers.replace_period(customer_id, period, _unsold(period))
             continue
@@ -83,6 +87,33 @@ def end_unsold(account: Account, first: Period, tables: Tables) -> None:
             sold=False,
         )
         customers.add_period(customer_id, gap)
+
+
+def take_over(account: Account, billing: BillingPeriod, customers: Customers) -> None:
+    """Store a subscription's first period; a month without Stripe that began with it becomes that period.
+
+    What was used in it since is sold on the subscription's terms.
+    """
+    customer_id = account.customer.customer_id
+    if customers.add_period(customer_id, billing):
+        return
+    for stored in customers.periods(customer_id):
+        is_open = stored.state is PeriodState.OPEN and stored.subscription_id is None
+        if stored.start == billing.start and is_open:
+            customers.replace_period(customer_id, stored, billing.model_copy(update={"first": stored.first}))
+
+
+def _refuse_what_cannot_be_taken_over(account: Account, period: BillingPeriod) -> None:
+    if period.state is PeriodState.FINALISED:
+        why = "is final"
+    elif not _is_without_stripe(account, period):
+        why = "is another subscription's"
+    else:
+        return
+    raise OperatorError(
+        f"the period {format_instant(period.start)} of {account.customer.customer_id} {why} and begins with "
+        "the subscription's first one; attach a subscription whose period begins later, or a new one"
+    )
 
 
 def _is_without_stripe(account: Account, period: BillingPeriod) -> bool:

@@ -1,6 +1,7 @@
 """``ops customers``: a customer with its subscription, made or attached to, suspended, resumed."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from metering.core.catalog import builtin_catalog
 from metering.core.instants import DAY, HOUR, format_instant, hour_of
 from metering.core.periods import add_months
 from metering.tables.shards import shard_of
+from metering.tables.usage import period_usage
 from ops.attach import attach
+from ops.stripe_objects import catalog_prices, existing_prices
 from ops.subscriptions import SubscriptionRequest, subscribe
 from tests.component.ops.desk import Desk
 
@@ -364,6 +367,55 @@ def test_attaching_ends_the_calendar_month(synced: Desk) -> None:
     ]
     listed = synced.good("late-usage", "acme", "--json").json
     assert ([], []) == (listed["late_usage"], listed["unbilled"])
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_the_open_month_takes_the_terms_of_a_subscription_that_began_with_it(
+    synced: Desk, *, final: bool
+) -> None:
+    """The month was kept as starter's and is billed as professional: our page has $99.00 as well."""
+    synced.good(*ADD, "--no-stripe")
+    synced.used("acme", hour_of(synced.now), gib=60)
+    synced.good("customers", "set-plan", "acme", "professional")
+    account = synced.tables.customers.account("acme")
+    assert account is not None
+    month = account.periods[-1]
+    if final:
+        synced.tables.customers.replace_period(
+            "acme", month, month.model_copy(update={"state": PeriodState.FINALISED})
+        )
+    subscription = _professional_since(synced, month.start)
+    if final:
+        said = synced.wrong(1, "customers", "attach", "acme", "--stripe-subscription", subscription)
+        assert "is final" in said
+        return
+    synced.good("customers", "attach", "acme", "--stripe-subscription", subscription)
+    synced.good("customers", "attach", "acme")
+
+    [present] = [one for one in synced.tables.customers.periods("acme") if one.start == month.start]
+    assert (PeriodState.OPEN, True, month.end) == (present.state, present.sold, present.end)
+    assert subscription == present.subscription_id
+    usage = period_usage(synced.tables, "acme", present, builtin_catalog())
+    assert Decimal("99.00") == sum(line.amount for line in usage.lines)
+
+
+def _professional_since(desk: Desk, start: datetime) -> str:
+    """Make a subscription of professional in Stripe whose present period began then; return its id."""
+    prices = catalog_prices(builtin_catalog())
+    keys = [price.lookup_key for price in prices if price.lookup_key.startswith("professional@1.")]
+    found = existing_prices(desk.stripe, keys)
+    present = desk.simulator.clock.now()
+    desk.simulator.clock.set(int(start.timestamp()))
+    wanted: Any = _sent(
+        {
+            "customer": desk.stripe.v1.customers.create({"name": "Acme Inc"}).id,
+            "items": [{"price": found[key].id} for key in keys],
+            "billing_mode": {"type": "flexible"},
+        }
+    )
+    made = desk.stripe.v1.subscriptions.create(wanted)
+    desk.simulator.clock.set(present)
+    return made.id
 
 
 def test_a_customer_who_left_comes_back(synced: Desk) -> None:
