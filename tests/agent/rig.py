@@ -53,6 +53,8 @@ class Rig:
             }
         )
         self.wire = Wire.to_service(settings)
+        if self.former is not None:
+            self.former.close()
         self.former = Wire.to_service(settings, settings.former_instance_key) if former_key else None
         self.instance.reporter = reporter
         self.restart()

@@ -37,6 +37,7 @@ class Service:
         self.canned: list[Canned] = []
         self.canned_whoami: Canned | None = None
         self.refuse_hours: set[datetime] = set()
+        self.misunderstood: set[datetime] = set()
         self.requests: list[bytes] = []
         self.whoamis = 0
         self.paths: list[str] = []
@@ -118,6 +119,8 @@ class Service:
             return 403, "forbidden"
         if report.window_start in self.refuse_hours:
             return 500, "internal"
+        if report.window_start in self.misunderstood:
+            return 422, "invalid_report"
         if report.window_start > self.now() + LATEST_WINDOW:
             return 422, "window_in_future"
         if report.window_start <= self.now() - OLDEST_WINDOW:

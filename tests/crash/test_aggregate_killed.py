@@ -29,7 +29,7 @@ from tests.property.scheduler import Killed
 CUSTOMER = "cust_8f2c"
 NOW = HOUR + 2 * DAY
 NAMES = ("customers", "reports", "markers", "hours")
-STEPS = ["GetItem", "Query", "PutItem", "PutItem", "DeleteItem"]
+STEPS = ["GetItem", "GetItem", "Query", "PutItem", "PutItem", "GetItem", "DeleteItem"]
 CATALOG = builtin_catalog()
 PEAKS = CATALOG.model_copy(
     update={

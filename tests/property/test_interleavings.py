@@ -51,9 +51,11 @@ def test_the_order_in_which_others_move_is_all_that_chance_decides(history: Hist
     assert World(CATALOG).play(history) == World(CATALOG).play(history)
 
 
-def told(report: Report) -> dict[str, int]:
-    """Return what a report of a history tells of each metric; of a level, its integral."""
-    return {**report.counters} | {name: gauge.integral for name, gauge in report.gauges.items()}
+def told(report: Report) -> dict[str, tuple[int, ...]]:
+    """Return what a report of a history tells of each metric; of a level, its integral and its maximum."""
+    return {name: (amount,) for name, amount in report.counters.items()} | {
+        name: (gauge.integral, gauge.max) for name, gauge in report.gauges.items()
+    }
 
 
 @given(histories())
@@ -62,7 +64,11 @@ def test_a_lowered_counter_is_always_named(history: History) -> None:
     world = World(CATALOG)
     world.play(replace(history, choices=tuple(replace(c, dies=False) for c in history.choices)))
     expected = [
-        tuple(name for name, amounts in sorted(told(old).items()) if told(new)[name] < amounts)
+        tuple(
+            name
+            for name, amounts in sorted(told(old).items())
+            if any(after < before for before, after in zip(amounts, told(new)[name], strict=True))
+        )
         for old, new in world.replaced()
     ]
     assert sorted(filter(None, expected)) == sorted(filter(None, world.lowered))
