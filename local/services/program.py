@@ -235,7 +235,8 @@ class Program(ABC):
         while True:
             if (returncode := process.poll()) is not None:
                 raise ProgramDied(self.name, returncode, self._last_lines())
-            if self._answers():
+            # The port was free a moment ago: somebody else's program of the same kind may be on it by now.
+            if self._answers() and _listens(process.pid, self.port):
                 return
             if time.monotonic() > deadline:
                 raise NotReady(self.name, self.ready_within_seconds, self._last_lines())
@@ -273,6 +274,32 @@ def _children(pid: int) -> list[int]:
     except FileNotFoundError:
         # The process has ended meanwhile, or this is a kernel that does not list children.
         return []
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Tell whether a process itself, or a child of it, listens on a port."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    return any(
+        sockets & {_target(link) for link in Path(f"/proc/{one}/fd").glob("*")}
+        for one in (pid, *_children(pid))
+    )
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for family in ("tcp", "tcp6"):
+        table = Path(f"/proc/net/{family}")
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, _, state, *_rest = fields = line.split()
+            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                yield fields[9]
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        # Closed since it was listed.
+        return ""
 
 
 def _lives(pid: int) -> bool:

@@ -83,6 +83,15 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
             Mosquitto(tmp_path / "mosquitto", port=port).start()
 
 
+def test_another_program_on_the_port_is_not_taken_for_one_s_own(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that was free when it was chosen may be somebody else's when the program starts."""
+    monkeypatch.setattr("local.services.program._is_free", lambda _: True)
+    with pytest.raises(ProgramDied, match="in use"):
+        Mosquitto(tmp_path / "late", port=broker.port).start()
+
+
 def test_a_program_that_dies_says_its_last_words(tmp_path: Path) -> None:
     """The error carries the end of the log, and nothing is left running."""
     broker = Mosquitto(tmp_path / "mosquitto", settings=["no_such_setting 1"])
