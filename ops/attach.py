@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import stripe
 
-from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
+from metering.core.accounts import Account, BillingPeriod, Customer
 from metering.core.catalog import Catalog
 from metering.tables.closings import Closing
 from metering.tables.tables import Tables
@@ -69,9 +69,10 @@ def _without_ended(client: stripe.StripeClient, account: Account, tables: Tables
         return account
     end = datetime.fromtimestamp(ended_at, UTC)
     for period in account.periods:
-        if period.start < end < period.end and period.state is not PeriodState.FINALISED:
-            tables.closings.put(Closing(customer.customer_id, period.start, end))
-            tables.customers.replace_period(customer.customer_id, period, period.cut(end))
+        if period.outlives(customer.stripe_subscription_id, end):
+            cut = period.cut(end)
+            tables.closings.put(Closing(customer.customer_id, cut.start, cut.end))
+            tables.customers.replace_period(customer.customer_id, period, cut)
     replace_profile(tables.customers, customer, customer.model_copy(update={"stripe_subscription_id": None}))
     again = tables.customers.account(customer.customer_id)
     assert again is not None

@@ -144,7 +144,9 @@ class Billing:
         records = tables.invoices.of_period(customer_id, billing.start)
         billed = billed_of(billing, records)
         due = billed.void or self.now >= billing.end + NO_DRAFT_AFTER
-        if not due or not can_be_settled(billing, billed, known_invoices=bool(records)):
+        # Beside an invoice that counts a draft may be left that nobody finalises: what is on it is unbilled.
+        waits = billing.sold and billed.counted and billing.state is not PeriodState.FINALISED
+        if not due or not (waits or can_be_settled(billing, billed, known_invoices=bool(records))):
             return None
         settled = tables.settlements.of_period(customer_id, billing.start)
         usage = period_usage(tables, customer_id, billing, self.catalog)

@@ -11,7 +11,7 @@ from typing import Any
 
 import stripe
 
-from metering.core.accounts import Account, BillingPeriod, Customer
+from metering.core.accounts import Account, BillingPeriod, Customer, PeriodState
 from metering.core.audit import AuditEntry
 from metering.core.billed import InvoiceStatus, PeriodInvoice, billed_of, newest
 from metering.core.catalog import Catalog
@@ -92,6 +92,8 @@ def _refuse_what_is_billed(
 ) -> None:
     period = f"the period {format_instant(billing.start)} of {customer.customer_id}"
     billed = billed_of(billing, records)
+    if billed.counted and billing.state is not PeriodState.FINALISED:
+        raise OperatorError(f"{period} waits for a draft beside its invoice; finalise or delete it in Stripe")
     if billed.counted:
         raise OperatorError(f"{period} is billed by {billing.invoice_id}; see `ops late-usage`")
     if not billing.sold:

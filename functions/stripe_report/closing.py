@@ -118,13 +118,13 @@ def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now
         if not is_refused_for_good(error):
             raise
         refused = error
-    late = now >= billing.end + UNBILLED_AFTER and not found.drafts
-    if late and found.all:
-        # No invoice ends the period any more: what those in its middle billed is told to `ops settle`.
-        _noted(desk, customer_id, found, now)
+    late = now >= billing.end + UNBILLED_AFTER
+    if late and found.final.all:
+        # A draft is left, or no invoice ends the period any more: what the others billed is not unbilled.
+        _noted(desk, customer_id, found.final, now)
     return ClosingStep(
         again=now + SOON if sent.pending or compared.differing else _later(found, now),
-        unbilled=late and _is_unbilled(desk, customer_id, billing),
+        unbilled=late and not found.drafts and _is_unbilled(desk, customer_id, billing),
         stuck=any(draft.finalizes_at is None for draft in found.drafts),
         refused=refused,
         unexpected=_unexpected(desk, customer_id, billing, found.drafts),

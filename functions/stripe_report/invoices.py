@@ -76,6 +76,11 @@ class PeriodInvoices:
         return tuple(invoice for invoice in self.all if invoice.draft)
 
     @property
+    def final(self) -> "PeriodInvoices":
+        """Those whose lines can no longer change."""
+        return PeriodInvoices(self.billing, tuple(invoice for invoice in self.all if not invoice.draft))
+
+    @property
     def is_final(self) -> bool:
         """Whether the invoice that ends the period is final, and none that bills it is a draft."""
         return bool(self.ending) and not self.drafts
@@ -146,9 +151,12 @@ def of_period(
 
 
 def within(invoice: Invoice, billing: BillingPeriod) -> list[MeteredLine]:
-    """Return an invoice's metered lines whose span lies within a period."""
-    end = billing.nominal_end or billing.end
-    return [line for line in invoice.lines if billing.start <= line.start < billing.end and line.end <= end]
+    """Return an invoice's metered lines whose span begins within a period.
+
+    One that reaches beyond the period's end is the period's too, since it is no other's: what it bills of the
+    time after is then too much here and unbilled there, and nowhere charged again without a word.
+    """
+    return [line for line in invoice.lines if billing.start <= line.start < billing.end]
 
 
 def ends(invoice: Invoice, billing: BillingPeriod) -> bool:

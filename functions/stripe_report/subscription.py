@@ -119,7 +119,10 @@ def _ended(desk: Desk, account: Account, subscription: Subscription, now: dateti
     missed = 0
     if subscription.status is not SubscriptionStatus.INCOMPLETE_EXPIRED:
         missed = _add_missed(desk, account, subscription, end)
-    cut = _cut(account, end, tables)
+    cut = False
+    for period in account.periods:
+        if period.outlives(subscription.subscription_id, end):
+            cut = _cut_there(customer.customer_id, period, end, tables) or cut
     tables.customers.replace(customer, customer.model_copy(update={"stripe_subscription_id": None}))
     return Refreshed(subscription.status, missed=missed, cut=cut, ended=True)
 
@@ -200,9 +203,14 @@ def _cut(account: Account, end: datetime, tables: Tables) -> bool:
     """End at this instant the period that goes on beyond it."""
     for period in account.periods:
         if period.start < end < period.end and period.state is not PeriodState.FINALISED:
-            tables.closings.put(Closing(account.customer.customer_id, period.start, end))
-            return tables.customers.replace_period(account.customer.customer_id, period, period.cut(end))
+            return _cut_there(account.customer.customer_id, period, end, tables)
     return False
+
+
+def _cut_there(customer_id: str, period: BillingPeriod, end: datetime, tables: Tables) -> bool:
+    cut = period.cut(end)
+    tables.closings.put(Closing(customer_id, cut.start, cut.end))
+    return tables.customers.replace_period(customer_id, period, cut)
 
 
 def _as_billed(account: Account, subscription: Subscription, catalog: Catalog) -> Customer | None:

@@ -158,3 +158,36 @@ def test_a_subscription_of_another_is_refused_as_long_as_one_lives(world: World)
     request = SubscriptionRequest(stripe_subscription_id="sub_other")
     with pytest.raises(OperatorError, match="already"):
         attach(world.stripe, account, request, world.tables, world.catalog, world.now)
+
+
+def test_a_subscription_that_ends_before_its_first_period_begins_leaves_none_of_it(world: World) -> None:
+    """Cancelled at 12:00, when its first period begins; attached at 12:15, the new one begins at 13:00."""
+    cancel(world, invoice_now=False)
+    world.at(START + 15 * MINUTE)
+    come_back(world)
+    old, new = world.customers.periods(CUSTOMER)
+    assert (START + timedelta(seconds=1), START + HOUR) == (old.end, old.span.end_hour)
+    assert START + HOUR == new.start
+
+
+def test_a_look_sees_that_a_subscription_ended_before_its_first_period_began(world: World) -> None:
+    """The period that was to come sells nothing that nobody bills."""
+    cancel(world, invoice_now=False)
+    world.writer.refresh(CUSTOMER, world.later(15 * MINUTE).now)
+    assert START + HOUR == world.period().span.end_hour
+
+
+def test_one_whose_stripe_customer_was_deleted_is_told_so_and_comes_back_as_another(world: World) -> None:
+    """One sentence names the Stripe customer; with another one there is a new, living subscription."""
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    gone = str(account.customer.stripe_customer_id)
+    world.at(START + DAY)
+    world.stripe.v1.customers.delete(gone)
+    with pytest.raises(OperatorError, match=f"{gone} of {CUSTOMER} was deleted"):
+        come_back(world)
+    request = SubscriptionRequest(stripe_customer_id=world.stripe.v1.customers.create({"name": "Acme"}).id)
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    customer, _ = attach(world.stripe, account, request, world.tables, world.catalog, world.now)
+    assert "active" == world.stripe.v1.subscriptions.retrieve(str(customer.stripe_subscription_id)).status

@@ -1,7 +1,8 @@
-"""Random histories end with the invoice equal to the rating of the rolled-up usage, to the cent.
+"""Random histories end with the invoice that is the rating of the rolled-up usage, lives with the equation.
 
-``make test`` runs a few dozen, ``make test-stripe`` ten thousand (``HISTORIES`` in the environment). A
-failure names its seed; ``HISTORIES_FROM`` starts there.
+A history is one life that nobody disturbs, a life draws from all that people do at Stripe. ``make test`` runs
+a few dozen, ``make test-stripe`` ten thousand of each (``HISTORIES`` in the environment). A failure names its
+seed, and what happened; ``HISTORIES_FROM`` starts there.
 """
 
 import os
@@ -15,11 +16,14 @@ from stripe_simulator.serving.account import StripeAccount
 from stripe_simulator.serving.server import running_simulator
 from tests.stripe.histories import History
 from tests.stripe.http_world import HttpWorld
+from tests.stripe.lives import Life
 from tests.stripe.world import START, World, peak_catalog, prepared_account
 
 FIRST = int(os.environ.get("HISTORIES_FROM", "0"))
 COUNT = int(os.environ.get("HISTORIES", "36"))
+LIVES = int(os.environ.get("HISTORIES", "16"))
 CHUNK = 12
+FEW = 4
 OVER_HTTP = max(3, COUNT // 200)
 CUSTOM = Override.model_validate(
     {
@@ -50,6 +54,24 @@ def test_a_random_history_ends_with_the_right_invoice(first: int) -> None:
             History(seed, world).run()
         except Exception as error:
             error.add_note(f"seed {seed}, {plan}")
+            raise
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + LIVES, FEW))
+def test_a_random_life_accounts_for_all_that_was_used(first: int) -> None:
+    """Σ contributions + adjustments = billed + covered + unbilled + not sold in every life, to the billionth.
+
+    And no time is billed twice, what Stripe's invoices say is what our records say is billed, and what was
+    charged is the price of what was charged for.
+    """
+    for seed in range(first, first + FEW):
+        catalog, plan, override = _variant(seed)
+        world = World(catalog=catalog, plan=plan, override=override, instances=2, account=_account(seed % 2))
+        life = Life(seed, world)
+        try:
+            life.run()
+        except Exception as error:
+            error.add_note("\n".join((f"seed {seed}, {plan}", *life.told)))
             raise
 
 

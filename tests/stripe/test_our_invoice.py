@@ -7,7 +7,7 @@ import pytest
 
 from metering.core.accounts import PeriodState
 from metering.core.instants import HOUR
-from tests.stripe.world import CUSTOMER, GIB, START, World
+from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
 
 METER = "mqtt_traffic"
 
@@ -63,3 +63,16 @@ def test_a_plan_without_a_metered_line_finds_its_invoice(unlimited: World) -> No
     unlimited.settle()
     assert Decimal("500.00") == unlimited.period().invoice_total
     assert [] == unlimited.late(unlimited.period())
+
+
+def test_a_line_that_reaches_beyond_the_period_is_billed_by_it(world: World) -> None:
+    """Paused, and cancelled with an invoice two days after the period's end: 30 GB are billed, not again."""
+    world.at(START + 2 * HOUR).use(START, {"mqtt_bytes_sent": 30 * GIB})
+    world.dispatch()
+    subscription_id = str(world.period().subscription_id)
+    world.stripe.v1.subscriptions.pause(subscription_id)
+    world.at(world.period().end + 2 * DAY)
+    world.stripe.v1.subscriptions.cancel(subscription_id, {"invoice_now": True})
+    world.settle()
+    assert Decimal(30) == world.billed(world.period()).quantity(METER)
+    assert [] == world.late(world.period())

@@ -13,6 +13,9 @@ from metering.core.accounts import PeriodState
 from metering.core.billed import InvoiceStatus
 from metering.core.instants import HOUR
 from metering.core.settlements import SettleItem, SettleKind
+from ops.errors import OperatorError
+from ops.late_usage import Billing
+from ops.settle import Decision, settle
 from stripe_report.invoices import Invoice, MeteredLine
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
 
@@ -156,3 +159,19 @@ def test_what_a_threshold_s_invoice_billed_is_not_unbilled(world: World) -> None
     metrics.clear_metrics()
     _look(world.later(DAY))
     assert 0 == _counted("periods_unbilled")
+
+
+def test_a_draft_that_is_left_beside_the_invoice_leaves_only_what_is_on_it_unbilled(world: World) -> None:
+    """30 GB used, 20 invoiced, a draft that nobody finalises: 10 are shown as unbilled, and not settled."""
+    draft = _invoice(InvoiceStatus.DRAFT, 10, name="in_2", until=START + DAY)
+    _with_invoices(_used(world), _invoice(InvoiceStatus.OPEN, 20), draft)
+    _look(world)
+    assert 1 <= _counted("drafts_stuck")
+    assert PeriodState.CLOSING is world.period().state
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    [unbilled] = Billing(world.tables, world.catalog, world.now).unbilled(account)
+    assert [(METER, Decimal(10))] == [(one.meter, one.quantity) for one in unbilled.usage]
+    decision = Decision(SettleKind.BILL, "a courtesy", "ada", world.now)
+    with pytest.raises(OperatorError, match="draft"):
+        settle(world.stripe, account, world.period(), decision, world.tables, world.catalog)

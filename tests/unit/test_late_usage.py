@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.billed import billed_of
+from metering.core.billed import InvoiceStatus, PeriodInvoice, billed_of
 from metering.core.catalog import Override, Price
-from metering.core.late_usage import LateItem, LateUsage, late_usage
+from metering.core.late_usage import LateItem, LateUsage, late_usage, unbilled_usage
 from testing.usage import given_usage
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -39,21 +39,21 @@ def late(
     return late_usage(given_usage(billing, USAGE), billed_of(billing, ()), covered, on_invoice)
 
 
-def _late(number: int, quantity: str) -> LateItem:
+def _late(number: int, quantity: str, amount: str = "0.00") -> LateItem:
     return LateItem(
         customer_id="acme",
         period_start=START,
         number=number,
         meter=METER,
         quantity=Decimal(quantity),
-        amount=Decimal("0.00"),
+        amount=Decimal(amount),
     )
 
 
 def test_late_usage_is_what_neither_the_invoice_nor_a_late_item_has() -> None:
     """15 used less 12 invoiced and 1 in late items are 2 late, $0.20, of the days with usage."""
     assert [LateUsage(METER, Decimal(2), Decimal("0.20"), (date(2026, 3, 1), date(2026, 3, 2)))] == late(
-        _billing("12"), [_late(1, "0.25"), _late(2, "0.75")]
+        _billing("12"), [_late(1, "0.25", "0.03"), _late(2, "0.75", "0.07")]
     )
 
 
@@ -61,6 +61,24 @@ def test_its_price_is_that_of_the_total_less_that_of_what_was_billed() -> None:
     """Below the allowance it costs nothing, and beyond it only what is beyond."""
     [found] = late(_billing("8"), [])
     assert (Decimal(7), Decimal("0.50")) == (found.quantity, found.amount)
+
+
+def test_what_was_charged_beside_an_invoice_that_is_void_now_is_not_charged_again() -> None:
+    """3 GB late for $0.30 beside 12 on an invoice that is void now: the 12 are $0.20 of $0.50, not $0.50."""
+    void = PeriodInvoice(
+        customer_id="acme",
+        period_start=START,
+        invoice_id="in_1",
+        status=InvoiceStatus.VOID,
+        ends_period=True,
+        total=Decimal("29.20"),
+        quantities={METER: Decimal(12)},
+        amounts={METER: Decimal("0.20")},
+        seen_at=SECOND_DAY,
+    )
+    billing = _billing("12")
+    found = unbilled_usage(given_usage(billing, USAGE), billed_of(billing, [void]), [_late(1, "3", "0.30")])
+    assert [(Decimal(12), Decimal("0.20"))] == [(one.quantity, one.amount) for one in found]
 
 
 def test_too_much_on_the_invoice_is_a_credit() -> None:

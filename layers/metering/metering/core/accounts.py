@@ -14,7 +14,7 @@ from metering.core.catalog import Catalog, MeterName, Override, Terms
 from metering.core.contract import Id
 from metering.core.exact import Exact, SignedExact
 from metering.core.instances import Instance
-from metering.core.instants import Instant
+from metering.core.instants import SECOND, Instant
 from metering.core.periods import Period
 from metering.core.rollup import NEWEST_VERSION, Hour
 
@@ -130,8 +130,18 @@ class BillingPeriod(_Record):
         return NEWEST_VERSION if stored is None or self.state is PeriodState.OPEN else stored.version
 
     def cut(self, end: datetime) -> Self:
-        """Return the period as it ends at an instant within it; averages stay over the whole interval."""
-        return self.model_copy(update={"end": end, "nominal_end": self.nominal_end or self.end})
+        """Return the period as it ends at an instant; averages stay over the whole interval.
+
+        Of one whose subscription ended before it began its first second is left: no period is of nothing.
+        """
+        last = max(end, self.start + SECOND)
+        return self.model_copy(update={"end": last, "nominal_end": self.nominal_end or self.end})
+
+    def outlives(self, subscription_id: str, end: datetime) -> bool:
+        """Tell whether the period goes on, or begins, after its subscription's end; final ones stay."""
+        whose = self.subscription_id in {None, subscription_id}
+        lasts = max(end, self.start + SECOND) < self.end
+        return whose and lasts and self.state is not PeriodState.FINALISED
 
     def moved(self, end: datetime, now: datetime) -> Self:
         """Return the period as it ends at another instant: cut where that is earlier, else longer.

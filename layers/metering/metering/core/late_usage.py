@@ -1,8 +1,8 @@
 """Usage that no invoice has: how much, and what it costs. Pure.
 
 Unbilled usage of a meter = sum of its contributions - quantity billed - quantity covered; its price =
-rate(total) - rate(what is billed and covered). Where an invoice of the period counts it is late usage, and
-may be billed. A negative amount is a credit. Source: docs/billing.md#late-usage and
+rate(total) - rate(what is billed) - amounts of what covers. Where an invoice of the period counts it is late
+usage, and may be billed. A negative amount is a credit. Source: docs/billing.md#late-usage and
 docs/billing.md#what-billed-means.
 """
 
@@ -49,6 +49,10 @@ class Covering(Protocol):
     def quantity(self) -> Decimal:
         """In the meter's units; negative for a credit."""
 
+    @property
+    def amount(self) -> Decimal:
+        """In dollars; negative for a credit."""
+
 
 def late_usage(
     usage: PeriodUsage,
@@ -90,9 +94,10 @@ def unbilled_usage(
     """
     if not usage.billing.sold:
         return []
-    covers: dict[str, Decimal] = {}
+    covers, charged = dict[str, Decimal](), dict[str, Decimal]()
     for item in covered:
         covers[item.meter] = EXACT.add(covers.get(item.meter, Decimal(0)), item.quantity)
+        charged[item.meter] = EXACT.add(charged.get(item.meter, Decimal(0)), item.amount)
     found = []
     for meter, price in usage.terms.meters.items():
         by_hour = usage.contributions.get(meter, {})
@@ -100,7 +105,9 @@ def unbilled_usage(
         known = EXACT.add(billed.quantity(meter), covers.get(meter, Decimal(0)))
         if price.unlimited or total == known:
             continue
-        amount = EXACT.subtract(tiered_amount(total, price.tiers), tiered_amount(known, price.tiers))
+        # What covers was priced beside what was billed then; an invoice may have become void since.
+        paid = EXACT.add(tiered_amount(billed.quantity(meter), price.tiers), charged.get(meter, Decimal(0)))
+        amount = EXACT.subtract(tiered_amount(total, price.tiers), paid)
         days = _days(meter, by_hour, on_invoice or {})
         found.append(LateUsage(meter, EXACT.subtract(total, known), amount, days))
     return found
