@@ -219,6 +219,10 @@ def _stripe_customer(client: stripe.StripeClient, customer: Customer, request: S
 def _claim_customer(client: stripe.StripeClient, customer: Customer, stripe_customer_id: str) -> None:
     """Write our id on an existing Stripe customer, unless it bears another's."""
     found: Any = client.v1.customers.retrieve(stripe_customer_id)
+    if getattr(found, "deleted", False):
+        raise OperatorError(
+            f"the Stripe customer {stripe_customer_id} was deleted; give another one with --stripe-customer"
+        )
     _check_owner(found, customer, f"the Stripe customer {stripe_customer_id}")
     if our_id(found.metadata) is None:
         metadata: Any = {"metadata": {OUR_ID: customer.customer_id}}
