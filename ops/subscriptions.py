@@ -221,7 +221,8 @@ def _claim_customer(client: stripe.StripeClient, customer: Customer, stripe_cust
     found: Any = client.v1.customers.retrieve(stripe_customer_id)
     if getattr(found, "deleted", False):
         raise OperatorError(
-            f"the Stripe customer {stripe_customer_id} was deleted; give another one with --stripe-customer"
+            f"the Stripe customer {stripe_customer_id} of {customer.customer_id} was deleted; give another "
+            "with --stripe-customer"
         )
     _check_owner(found, customer, f"the Stripe customer {stripe_customer_id}")
     if our_id(found.metadata) is None:
