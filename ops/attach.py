@@ -46,7 +46,7 @@ def attach(
     previous = max(account.periods, key=lambda period: period.start, default=None)
     subscribed = subscribe(client, customer, catalog, now, request, previous)
     if present is None:
-        account = keep_periods(account, tables, now) if customer.anchor is None else account
+        account = keep_periods(account, tables, catalog, now) if customer.anchor is None else account
         end_unsold(account, subscribed.period, tables)
         replace_profile(customers, customer, subscribed.customer)
     billing = BillingPeriod.opened(subscribed.customer, subscribed.period, catalog)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from metering.core.accounts import Account, BillingPeriod, PeriodState
+from metering.core.catalog import Catalog
 from metering.core.contract import OLDEST_WINDOW
 from metering.core.instants import HOUR, format_instant, hour_of
 from metering.core.periods import Period
@@ -40,13 +41,17 @@ def unstored_periods(account: Account, hours: Hours, now: datetime) -> list[Bill
     return found
 
 
-def keep_periods(account: Account, tables: Tables, now: datetime) -> Account:
-    """Store the snapshot of every period up to the present one; return the account with them."""
+def keep_periods(account: Account, tables: Tables, catalog: Catalog, now: datetime) -> Account:
+    """Store the snapshot of every period up to the present one; return the account with them.
+
+    Each sells for good what its plan sells now.
+    """
     for billing in unstored_periods(account, tables.hours, now):
-        tables.customers.add_period(account.customer.customer_id, billing)
-    kept = tables.customers.account(account.customer.customer_id)
-    assert kept is not None
-    return kept
+        kept = billing.on_plan(billing.plan, billing.override, catalog)
+        tables.customers.add_period(account.customer.customer_id, kept)
+    again = tables.customers.account(account.customer.customer_id)
+    assert again is not None
+    return again
 
 
 def end_unsold(account: Account, first: Period, tables: Tables) -> None:

@@ -79,7 +79,7 @@ def set_plan(
         When the subscription has ended or is governed by a schedule of somebody else, or the profile was
         changed meanwhile.
     """
-    read, account = account.customer, keep_periods(account, tables, now)
+    read, account = account.customer, keep_periods(account, tables, catalog, now)
     effective = present_end(account, now)
     changed = read != wanted
     if account.customer.stripe_subscription_id is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 import stripe
@@ -18,6 +18,7 @@ from metering.core.accounts import PeriodState, Status
 from metering.core.conservation import Stage
 from metering.core.instants import HOUR
 from metering.tables.closings import Closing
+from ops.set_plan import planned, set_plan
 from stripe_report.messages import Reconcile, Refresh
 from stripe_report.subscribed import Subscription, SubscriptionItem, SubscriptionStatus
 from tests.stripe.test_our_invoice import support_contract
@@ -206,6 +207,39 @@ def test_a_metered_price_exchanged_within_a_period_is_alarmed_and_charged_once(w
     assert Decimal("32.00") == period.invoice_total
     assert {METER} == world.billed(period).mispriced
     assert [] == world.late(period)
+
+
+@pytest.mark.parametrize(
+    ("reading", "billed", "late"),
+    [
+        ("old_price", 20, []),
+        ("new_price", 20, []),
+        ("unbilled", 12, [(Decimal(8), Decimal("0.80"))]),
+    ],
+)
+def test_after_a_change_of_plan_the_invoices_lines_say_what_of_late_reports_is_billed(
+    world: World,
+    reading: Literal["old_price", "new_price", "unbilled"],
+    billed: int,
+    late: list[tuple[Decimal, Decimal]],
+) -> None:
+    """8 GB reported after the change: at the old price, at the new one (nothing is late), or late."""
+    assert world.account is not None
+    world.account.state.settings.late_after_price_change = reading
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    wanted = planned(account, "professional", None, world.catalog, world.now)
+    set_plan(world.stripe, account, wanted, world.tables, world.catalog, world.now)
+    world.at(START + 2 * HOUR).use(START, _gigabytes(12))
+    world.dispatch()
+    _night(world.at(END + HOUR))
+    world.use(END - HOUR, _gigabytes(8))
+    world.dispatch()
+    world.settle()
+    period = world.period()
+    assert (Decimal(billed), "starter@1") == (world.billed(period).quantity(METER), period.plan)
+    assert late == [(one.quantity, one.amount) for one in world.late(period)]
+    assert (reading == "new_price") == (METER in world.billed(period).mispriced)
 
 
 def test_where_all_prices_are_exchanged_the_period_goes_on_and_its_invoice_is_found(world: World) -> None:

@@ -11,6 +11,8 @@ from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.instants import HOUR
 from ops.attach import attach
 from ops.errors import OperatorError
+from ops.late_usage import Billing
+from ops.stripe_objects import existing_prices
 from ops.subscriptions import SubscriptionRequest
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
 
@@ -141,14 +143,140 @@ def test_a_period_without_a_final_invoice_is_not_taken_for_billed(world: World) 
     assert world.now + HOUR < min(world.looks()) + HOUR
 
 
-def test_attaching_within_the_hour_of_the_cancellation_makes_a_living_subscription(world: World) -> None:
-    """The request is not the one that made the cancelled subscription: Stripe replays nothing."""
+@pytest.mark.parametrize("plan", ["starter@1", "professional@1"])
+def test_attaching_within_the_hour_of_the_cancellation_makes_a_living_subscription(
+    world: World, plan: str
+) -> None:
+    """The request is not the one that made the cancelled subscription, on whatever plan."""
     world.at(START + 5 * MINUTE)
     old = cancel(world, invoice_now=True)
     world.later(MINUTE)
+    profile = world.customers.customer(CUSTOMER)
+    assert profile is not None
+    world.customers.replace(profile, profile.model_copy(update={"plan": plan}))
     new = come_back(world)
     assert old != new
     assert "active" == world.stripe.v1.subscriptions.retrieve(new).status
+    assert plan == world.customers.periods(CUSTOMER)[-1].plan
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_usage_of_a_subscription_cancelled_without_an_invoice_is_shown_as_unbilled(
+    world: World, *, returns: bool
+) -> None:
+    """20 GB beyond the allowance, $2.00, before the return and after it; an alarm after 72 hours."""
+    metrics.clear_metrics()
+    day = START + 5 * DAY
+    world.at(day).use(START, {"mqtt_bytes_sent": 30 * GIB})
+    world.dispatch()
+    cancel(world, invoice_now=False)
+    world.later(15 * MINUTE)
+    if returns:
+        come_back(world)
+    else:
+        world.writer.refresh(CUSTOMER, world.now)
+    looks = 0
+    while (due := [at for at in world.looks() if at <= day + 5 * DAY]) and looks < 500:
+        world.at(max(min(due), world.now + MINUTE)).close()
+        looks += 1
+    # Hourly until the end of the longest grace, and once a day from then on.
+    assert 70 < looks < 100
+    assert metrics.metric_set["periods_unbilled"]["Value"]
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    billing = Billing(world.tables, world.catalog, world.at(day + 5 * DAY).now, world.stripe)
+    [unbilled] = billing.unbilled(account)
+    assert START == unbilled.billing.start
+    assert [(Decimal(30), Decimal("2.00"))] == [(one.quantity, one.amount) for one in unbilled.usage]
+    assert [] == billing.late(account)
+
+
+def test_usage_of_the_hour_of_the_return_is_on_one_invoice(world: World) -> None:
+    """12 GB of hour 12 are the old subscription's alone, and what comes in before 13:00 with them."""
+    day = START + 5 * DAY
+    world.at(day + 5 * MINUTE)
+    cancel(world, invoice_now=True)
+    world.at(day + 15 * MINUTE)
+    come_back(world)
+    world.at(day + 2 * HOUR).use(day, {"mqtt_bytes_sent": 12 * GIB})
+    world.use(day + HOUR, {"mqtt_bytes_sent": 3 * GIB})
+    world.dispatch()
+    old, new = world.customers.periods(CUSTOMER)
+    assert [Decimal(12), Decimal(3)] == [world.usage(one).quantities[METER] for one in (old, new)]
+    settle_first(world)
+    world.at(new.end)
+    while world.customers.periods(CUSTOMER)[1].state is not PeriodState.FINALISED:
+        world.later(6 * HOUR).close()
+    old, new = world.customers.periods(CUSTOMER)[:2]
+    billed = [world.billed(one).quantity(METER) for one in (old, new)]
+    late = [sum((one.quantity for one in world.late(period)), Decimal(0)) for period in (old, new)]
+    assert Decimal(3) == billed[1]
+    assert [Decimal(12), Decimal(3)] == [one + more for one, more in zip(billed, late, strict=True)]
+
+
+@pytest.mark.parametrize("status", ["incomplete", "incomplete_expired", "trialing", "paused", "unpaid"])
+def test_a_subscription_that_bills_no_usage_is_refused_by_its_status(world: World, status: str) -> None:
+    """Whoever attaches it is told its status, and nothing is stored; one that is past due is attached."""
+    world.later(5 * MINUTE)
+    cancel(world, invoice_now=True)
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    assert world.account is not None
+    given = _other_subscription(world)
+    world.account.state.subscriptions[given].status = cast("Any", status)
+    before = world.customers.periods(CUSTOMER)
+    request = SubscriptionRequest(stripe_subscription_id=given)
+    with pytest.raises(OperatorError, match=f"is {status}: "):
+        attach(world.stripe, account, request, world.tables, world.catalog, world.now)
+    assert [period.start for period in before] == [one.start for one in world.customers.periods(CUSTOMER)]
+
+
+def test_a_subscription_that_is_past_due_is_attached(world: World) -> None:
+    """Its usage is billed like that of an active one."""
+    world.later(5 * MINUTE)
+    cancel(world, invoice_now=True)
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    assert world.account is not None
+    given = _other_subscription(world)
+    world.account.state.subscriptions[given].status = "past_due"
+    request = SubscriptionRequest(stripe_subscription_id=given)
+    customer, _ = attach(world.stripe, account, request, world.tables, world.catalog, world.now)
+    assert given == customer.stripe_subscription_id
+
+
+def _other_subscription(world: World) -> str:
+    """Make a subscription on the customer's prices in Stripe that begins at the next full hour."""
+    profile = world.customers.customer(CUSTOMER)
+    assert profile is not None
+    keys = [f"starter@1.{name}" for name in ("base_fee", *world.catalog.meters)]
+    prices = existing_prices(world.stripe, keys)
+    wanted: Any = {
+        "customer": str(profile.stripe_customer_id),
+        "items": [{"price": price.id} for price in prices.values()],
+        "billing_cycle_anchor": int((START + HOUR).timestamp()),
+        "proration_behavior": "none",
+        "billing_mode": {"type": "flexible"},
+        "collection_method": "send_invoice",
+        "days_until_due": 30,
+    }
+    return world.stripe.v1.subscriptions.create(wanted).id
+
+
+def test_one_whose_stripe_customer_was_deleted_is_told_so_when_coming_back(world: World) -> None:
+    """Attaching ends with one sentence that says what to give; with another Stripe customer it goes on."""
+    profile = world.customers.customer(CUSTOMER)
+    assert profile is not None
+    world.later(5 * MINUTE)
+    world.stripe.v1.customers.delete(str(profile.stripe_customer_id))
+    with pytest.raises(OperatorError, match="was deleted"):
+        come_back(world)
+    another = world.stripe.v1.customers.create({"name": "Acme anew"}).id
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    request = SubscriptionRequest(stripe_customer_id=another)
+    customer, _ = attach(world.stripe, account, request, world.tables, world.catalog, world.now)
+    assert another == customer.stripe_customer_id == world.customers.periods(CUSTOMER)[-1].stripe_customer_id
 
 
 def test_a_subscription_of_another_is_refused_as_long_as_one_lives(world: World) -> None:

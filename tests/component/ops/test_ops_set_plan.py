@@ -243,6 +243,15 @@ def test_calendar_months_keep_the_plan_they_had(desk: Desk) -> None:
     assert "professional@1" == _plan_at(account, present.end)
 
 
+def test_calendar_months_that_are_kept_name_what_they_sell(desk: Desk) -> None:
+    """A meter that their plan is given later they do not sell."""
+    desk.good(*ADD, "--no-stripe")
+    desk.good(*SET, "professional")
+    periods = _account(desk).periods
+    assert periods
+    assert {tuple(builtin_catalog().meters_of("starter@1"))} == {period.meters for period in periods}
+
+
 def test_a_change_of_the_profile_meanwhile_is_not_overwritten(desk: Desk) -> None:
     """Two operators at once: the second finds another profile than it read and stops."""
     desk.good(*ADD, "--no-stripe")
