@@ -5,7 +5,7 @@ Source: docs/billing.md#late-usage.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 import stripe
@@ -16,16 +16,13 @@ from metering.core.catalog import Catalog
 from metering.core.charges import Charge, ChargeState
 from metering.core.late_usage import LateItem, LateUsage, late_usage, unbilled_usage
 from metering.core.periods import is_past_retention
-from metering.core.settlements import SettleItem, can_be_settled
+from metering.core.settlements import SettleItem, is_unbilled
 from metering.core.usage import PeriodUsage
 from metering.tables.ledger import SENT
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError
 from ops.invoice_items import charge_states, make_invoice_items
-
-NO_DRAFT_AFTER = timedelta(hours=72)
-"""After a period's end: the longest grace of a draft, until which an invoice may still appear."""
 
 
 class TooMuchCreditError(OperatorError):
@@ -139,14 +136,11 @@ class Billing:
     def _unbilled(self, customer: Customer, billing: BillingPeriod) -> UnbilledPeriod | None:
         tables, customer_id = self.tables, customer.customer_id
         in_stripe = (billing.stripe_customer_id or customer.stripe_customer_id) is not None
-        if not in_stripe or self.now < billing.end or is_past_retention(billing.span, self.now):
+        if not in_stripe or is_past_retention(billing.span, self.now):
             return None
         records = tables.invoices.of_period(customer_id, billing.start)
         billed = billed_of(billing, records)
-        due = billed.void or self.now >= billing.end + NO_DRAFT_AFTER
-        # Beside an invoice that counts a draft may be left that nobody finalises: what is on it is unbilled.
-        waits = billing.sold and billed.counted and billing.state is not PeriodState.FINALISED
-        if not due or not (waits or can_be_settled(billing, billed, known_invoices=bool(records))):
+        if not is_unbilled(billing, records, self.now):
             return None
         settled = tables.settlements.of_period(customer_id, billing.start)
         usage = period_usage(tables, customer_id, billing, self.catalog)

@@ -18,13 +18,13 @@ from metering.core.catalog import Catalog
 from metering.core.instants import format_instant
 from metering.core.late_usage import LateUsage, unbilled_usage
 from metering.core.periods import is_past_retention
-from metering.core.settlements import SettleItem, SettleKind, can_be_settled
+from metering.core.settlements import UNBILLED_AFTER, SettleItem, SettleKind, can_be_settled
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError
 from ops.invoice_items import make_invoice_items
 from ops.invoices import VoidLine, lines_of_void, refuse_unknown_invoices
-from ops.late_usage import NO_DRAFT_AFTER, sent_by_hour
+from ops.late_usage import sent_by_hour
 
 _MISSING = "resource_missing"
 
@@ -100,7 +100,7 @@ def _refuse_what_is_billed(
         raise OperatorError(f"{period} is not sold: there is nothing to settle")
     if not can_be_settled(billing, billed, known_invoices=bool(records)):
         raise OperatorError(f"{period} was final before its invoices were kept; it is left as it is")
-    if now < (until := billing.end + NO_DRAFT_AFTER):
+    if now < (until := billing.end + UNBILLED_AFTER):
         raise OperatorError(
             f"{period} ended {format_instant(billing.end)}; its invoice may still appear until "
             f"{format_instant(until)}"

@@ -15,6 +15,7 @@ import stripe
 from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.billed import InvoiceStatus, PeriodInvoice, billed_of, newest
 from metering.core.late_usage import unbilled_usage
+from metering.core.settlements import UNBILLED_AFTER
 from metering.tables.markers import Markers
 from stripe_report.desk import Desk
 from stripe_report.gateway import is_refused_for_good
@@ -26,8 +27,6 @@ from stripe_report.report import Sent, report_customer
 SOON = timedelta(minutes=5)
 LATER = timedelta(hours=6)
 LAST_LOOK_BEFORE_FINAL = timedelta(hours=1)
-UNBILLED_AFTER = timedelta(hours=72)
-"""The longest grace of a draft: a period that has no invoice by then is billed by nobody without a word."""
 DAILY = timedelta(days=1)
 OFTEN = timedelta(days=60)
 """How long after its end a period's invoices are looked at daily."""

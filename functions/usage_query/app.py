@@ -27,6 +27,7 @@ from metering.tables.tables import Tables
 from usage_query.alerts import alerts_of
 from usage_query.current_period import Standing, current_period, instance_states
 from usage_query.live import LiveUsage, live_usage, newest_reports
+from usage_query.unbilled import unbilled_flags
 
 
 class QuerySettings(Settings):
@@ -99,6 +100,7 @@ class UsageQuery:
             alerts=alerts_of(told, billing),
             ended_at=shown.ended_at,
             begins_at=shown.begins_at,
+            unbilled=tuple(unbilled_flags(account, billing, now, self.tables)),
         )
         answer = current_period(live.usage, standing, now)
         etag = _etag(answer)
@@ -115,6 +117,7 @@ class UsageQuery:
 def build(settings: QuerySettings, tables: Tables, _clients: Clients) -> UsageQuery:
     """Put usage_query together."""
     tables.load("customers", "reports", "markers", "hours", "alerts", "adjustments")
+    tables.load("invoices", "settlements")
     return UsageQuery(tables, settings.report_every_seconds, builtin_catalog())
 
 

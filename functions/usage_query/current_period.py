@@ -42,6 +42,7 @@ class Standing:
     ``as_of`` is the instant up to which everything accepted is in the hours; ``instances`` are those the
     customer has now, ``alerts`` what was told in the period, newest first. ``ended_at`` is set when the
     period is the last one of a subscription that has ended, ``begins_at`` when it is still to come.
+    ``unbilled`` says what of the past is on no invoice.
     """
 
     customer_id: str
@@ -50,6 +51,7 @@ class Standing:
     alerts: Sequence[ToldAlert] = ()
     ended_at: datetime | None = None
     begins_at: datetime | None = None
+    unbilled: Sequence[Flag] = ()
 
 
 def current_period(usage: PeriodUsage, standing: Standing, now: datetime) -> CurrentPeriod:
@@ -103,9 +105,10 @@ def instance_states(known: Iterable[str], recent: Iterable[Report], now: datetim
 def _flags(usage: PeriodUsage, standing: Standing, now: datetime) -> list[Flag]:
     """Return what a reader must know: first of all, when the period is not the present one."""
     if standing.begins_at is not None:
-        return [not_begun(standing.begins_at)]
+        return [not_begun(standing.begins_at), *standing.unbilled]
     of_hours = flags_of(usage, len(standing.instances), now)
-    return [*([] if standing.ended_at is None else [ended(standing.ended_at)]), *of_hours]
+    first = [] if standing.ended_at is None else [ended(standing.ended_at)]
+    return [*first, *standing.unbilled, *of_hours]
 
 
 def _meter_usage(

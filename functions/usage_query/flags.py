@@ -50,6 +50,18 @@ def not_begun(at: datetime) -> Flag:
     return Flag(code="not_begun", message=message, hours=0)
 
 
+def unbilled(start: datetime, end: datetime) -> Flag:
+    """Say that a former period is on no invoice."""
+    message = f"the period from {moment(start)} to {moment(end)} is on no invoice; you are told before it is"
+    return Flag(code="unbilled", message=message, hours=0)
+
+
+def used_after(at: datetime) -> Flag:
+    """Say that usage came in after the subscription had ended."""
+    message = f"what was used after {moment(at)}, when the subscription ended, is on no invoice"
+    return Flag(code="unbilled", message=message, hours=0)
+
+
 def _missing(usage: PeriodUsage, closed: Sequence[Hour], now: datetime) -> Counter[str]:
     """Count the hours that are over and not there: without a report, or kept no more."""
     there = {hour.start for hour in closed}

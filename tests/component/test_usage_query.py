@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from metering.aws.web import Identity
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
+from metering.core.billed import InvoiceStatus, PeriodInvoice
 from metering.core.catalog import builtin_catalog
 from metering.core.instants import DAY, format_instant, hour_of
 from metering.core.instants import HOUR as ONE_HOUR
 from metering.core.periods import Period
 from metering.core.rollup import rollup
+from metering.core.settlements import SettleItem, SettleKind
 from testing.reports import document, gauge, report, source
 from testing.tables import Calls
 from usage_query.live import MOST_RECOMPUTED, live_usage
@@ -192,6 +195,63 @@ def test_after_the_end(service: Service, now: datetime, days: int) -> None:
     assert found.body == service.get("current_period_portal", PORTAL).body | {
         name: found.body[name] for name in ("as_of", "server_time")
     }
+
+
+def unbilled(service: Service) -> list[str]:
+    """Return what the page says is on no invoice."""
+    return [flag["message"] for flag in service.get(PATH).body["flags"] if "unbilled" == flag["code"]]
+
+
+def invoiced(period: BillingPeriod, status: InvoiceStatus) -> PeriodInvoice:
+    """Return what a look found of the invoice that ends a period."""
+    return PeriodInvoice(
+        customer_id="cust_8f2c",
+        period_start=period.start,
+        invoice_id="in_1",
+        status=status,
+        ends_period=True,
+        total=Decimal("29.00"),
+        seen_at=period.end,
+    )
+
+
+def test_a_period_on_no_invoice_is_said(service: Service, now: datetime) -> None:
+    """72 hours after its end a period without an invoice is unbilled, until one bills it or it is settled."""
+    left(service, hour_of(now) - 2 * DAY)
+    before, last = service.tables.customers.periods("cust_8f2c")
+    assert 1 == len(unbilled(service))
+    assert f"{before.start.day} {before.start:%B %Y}" in unbilled(service)[0]
+    service.tables.invoices.add(invoiced(before, InvoiceStatus.OPEN))
+    assert [] == unbilled(service)
+    service.tables.invoices.add(invoiced(last, InvoiceStatus.VOID))
+    assert 1 == len(unbilled(service))
+    service.tables.settlements.put(
+        SettleItem(
+            customer_id="cust_8f2c",
+            period_start=last.start,
+            number=1,
+            meter="mqtt_traffic",
+            quantity=Decimal(1),
+            amount=Decimal("0.00"),
+            kind=SettleKind.WRITE_OFF,
+            reason="void by mistake",
+            who="ops",
+            at=now,
+        )
+    )
+    assert [] == unbilled(service)
+
+
+def test_usage_after_the_end_is_said(service: Service, now: datetime) -> None:
+    """What comes in after the subscription has ended is shown as unbilled."""
+    left(service, hour_of(now) - 2 * DAY)
+    before, _ = service.tables.customers.periods("cust_8f2c")
+    service.tables.invoices.add(invoiced(before, InvoiceStatus.OPEN))
+    assert [] == unbilled(service)
+    service.post(used(hour_of(now) - ONE_HOUR, 42))
+    service.aggregate()
+    [said] = unbilled(service)
+    assert said.startswith("what was used after")
 
 
 def test_ended_before_it_began(service: Service, now: datetime) -> None:

@@ -3,13 +3,15 @@
 Source: docs/billing.md#settling.
 """
 
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from metering.core.accounts import BillingPeriod, PeriodState
-from metering.core.billed import Billed
+from metering.core.billed import Billed, PeriodInvoice, billed_of
 from metering.core.charges import Charge
 from metering.core.instants import Instant
 from metering.core.stripe_names import SETTLE_ITEM
@@ -50,6 +52,25 @@ class SettleItem(Charge):
     def needs_invoice_item(self) -> bool:
         """Whether Stripe is to have an invoice item of it: none where it was written off."""
         return self.kind is SettleKind.BILL and bool(self.amount)
+
+
+UNBILLED_AFTER = timedelta(hours=72)
+"""After a period's end: the longest grace of a draft. A period without an invoice by then has none."""
+
+
+def is_unbilled(billing: BillingPeriod, records: Sequence[PeriodInvoice], now: datetime) -> bool:
+    """Tell whether a period is over and its invoices do not bill all of it, though their time has come.
+
+    Parameters
+    ----------
+    billing, records
+        A period of one who has or had a subscription, and what is written down of its invoices.
+    """
+    billed = billed_of(billing, records)
+    due = now >= billing.end + UNBILLED_AFTER or (billed.void and now >= billing.end)
+    # Beside an invoice that counts a draft may be left that nobody finalises: what is on it is unbilled.
+    waits = billing.sold and billed.counted and billing.state is not PeriodState.FINALISED
+    return due and (waits or can_be_settled(billing, billed, known_invoices=bool(records)))
 
 
 def can_be_settled(billing: BillingPeriod, billed: Billed, *, known_invoices: bool) -> bool:
