@@ -30,13 +30,16 @@ def make_invoice_items[C: Charge](
     """Make the invoice item of each charge that never had one, yielding it with its id at Stripe.
 
     One that is found at Stripe is only written down. Where the Stripe customer has no subscription of ours
-    (any more) it gets an invoice of its own for what waits.
+    (any more) it gets an invoice of its own for what waits. For a Stripe customer that was deleted nothing is
+    made, and the others' are made all the same.
     """
     of_customer: dict[str, list[C]] = defaultdict(list)
     for item in items:
         if item.needs_invoice_item:
             of_customer[_whose(item, customer)].append(item)
     for whose, of_one in of_customer.items():
+        if is_deleted(client, whose):
+            continue
         present = _present(client, whose)
         waiting = {item_id for item_id, found in present.items() if found["invoice"] is None}
         for item in of_one:
@@ -54,6 +57,16 @@ def make_invoice_items[C: Charge](
             _invoice(client, whose, waiting)
 
 
+def is_deleted(client: stripe.StripeClient, stripe_customer_id: str) -> bool:
+    """Tell whether a Stripe customer was deleted: nothing can be charged to it any more."""
+    try:
+        return bool(getattr(client.v1.customers.retrieve(stripe_customer_id), "deleted", False))
+    except stripe.InvalidRequestError as error:
+        if error.code != _MISSING:
+            raise
+        return True
+
+
 def charge_states[C: Charge](
     client: stripe.StripeClient | None, customer: Customer, items: Iterable[C]
 ) -> list[tuple[C, ChargeState]]:
@@ -65,7 +78,7 @@ def charge_states[C: Charge](
         if client is not None and item.needs_invoice_item and stripe_item_id is None:
             whose = _whose(item, customer)
             if whose not in present:
-                present[whose] = _present(client, whose)
+                present[whose] = {} if is_deleted(client, whose) else _present(client, whose)
             found = present[whose].get(item.item_id)
             stripe_item_id = None if found is None else str(found.id)
         told.append((item, _state(client, item, stripe_item_id)))

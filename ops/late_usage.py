@@ -22,11 +22,19 @@ from metering.tables.ledger import SENT
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError
-from ops.invoice_items import charge_states, make_invoice_items
+from ops.invoice_items import charge_states, is_deleted, make_invoice_items
 
 
-class TooMuchCreditError(OperatorError):
+class NotBilledError(OperatorError):
+    """Nothing of one customer was billed, for a reason of its own: the other customers are."""
+
+
+class TooMuchCreditError(NotBilledError):
     """More is to be credited to a customer than the operator allowed."""
+
+
+class DeletedStripeCustomerError(NotBilledError):
+    """An intent could never be made, and would cover its quantity for ever."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,16 @@ class Billing:
         ------
         TooMuchCreditError
             Before anything is written, when the credits are more than the limit; the text names the sum.
+        DeletedStripeCustomerError
+            Before anything is written, when there is usage to be billed and nobody to bill it to.
         """
         assert self.client is not None
         periods = list(periods)
+        whose = account.customer.stripe_customer_id
+        if whose is not None and any(one.usage for one in periods) and is_deleted(self.client, whose):
+            raise DeletedStripeCustomerError(
+                f"{account.customer.customer_id}: the Stripe customer {whose} was deleted; attach another"
+            )
         credit = -sum(
             (usage.amount for period in periods for usage in period.usage if usage.amount < 0),
             Decimal("0.00"),

@@ -14,7 +14,7 @@ import stripe
 from metering.core.accounts import Account, Customer, PeriodState
 from metering.core.catalog import Catalog, Override
 from metering.core.instants import hour_of
-from metering.core.stripe_names import OUR_ID, our_id
+from metering.core.stripe_names import OUR_ID, meter_of_event_name, our_id
 from metering.tables.tables import Tables
 from ops.customers import replace_profile
 from ops.errors import OperatorError, WrongInputError
@@ -86,9 +86,7 @@ def set_plan(
         assert client is not None
         keys = make_own_prices(client, wanted, catalog)
         prices = existing_prices(client, keys)
-        by_stripe = schedule_prices(
-            client, account.customer.stripe_subscription_id, [prices[key].id for key in keys]
-        )
+        by_stripe = schedule_prices(client, wanted, [prices[key].id for key in keys], catalog)
         effective, changed = by_stripe.effective, changed or by_stripe.changed
     if read != wanted:
         replace_profile(tables.customers, read, wanted)
@@ -120,17 +118,21 @@ class Scheduled:
     changed: bool
 
 
-def schedule_prices(client: stripe.StripeClient, subscription_id: str, price_ids: list[str]) -> Scheduled:
-    """Let a subscription have other prices from its present period's end on, without prorations.
+def schedule_prices(
+    client: stripe.StripeClient, customer: Customer, price_ids: list[str], catalog: Catalog
+) -> Scheduled:
+    """Let a subscription have other prices of ours from its present period's end on, without prorations.
 
     The schedule keeps the present prices up to the period's end, holds the new ones for a month and then
     releases the subscription, which keeps them. Prices that the subscription has already undo a schedule.
+    What else is in the subscription, a yearly add-on say, stays in it: it is between it and Stripe.
 
     Raises
     ------
     OperatorError
         When the subscription has ended, or a schedule governs it that this program did not make.
     """
+    subscription_id = str(customer.stripe_subscription_id)
     subscription: Any = client.v1.subscriptions.retrieve(subscription_id)
     if subscription["ended_at"] is not None:
         raise OperatorError(
@@ -141,29 +143,32 @@ def schedule_prices(client: stripe.StripeClient, subscription_id: str, price_ids
             f"the subscription {subscription_id} is cancelled at its period's end; undo that in Stripe first"
         )
     items = subscription["items"]["data"]
-    end = min(item["current_period_end"] for item in items)
+    ours = [item for item in items if _is_ours(client, item, customer, catalog)]
+    others = [_phase_item(item) for item in items if item not in ours]
+    end = min(item["current_period_end"] for item in ours or items)
     effective = datetime.fromtimestamp(end, UTC)
-    present = [str(item["price"]["id"]) for item in items]
+    present = {str(item["price"]["id"]) for item in items}
+    following = {*price_ids, *(item["price"] for item in others)}
     schedule = _schedule(client, subscription)
-    if set(present) == set(price_ids):
-        if schedule is not None and _is_to_be_undone(schedule, end, set(present)):
+    if present == following:
+        if schedule is not None and _is_to_be_undone(schedule, end, present):
             client.v1.subscription_schedules.release(schedule["id"])
             return Scheduled(effective, changed=True)
         return Scheduled(effective, changed=False)
     if schedule is None:
         schedule = client.v1.subscription_schedules.create({"from_subscription": subscription_id})
-    elif _later_prices(schedule, end) == set(price_ids):
+    elif _later_prices(schedule, end) == following:
         return Scheduled(effective, changed=False)
     phases: Any = {
         "phases": [
             {
-                "items": [{"price": price} for price in present],
+                "items": [_phase_item(item) for item in items],
                 "start_date": schedule["current_phase"]["start_date"],
                 "end_date": end,
                 "proration_behavior": "none",
             },
             {
-                "items": [{"price": price} for price in price_ids],
+                "items": [*({"price": price} for price in price_ids), *others],
                 "duration": {"interval": "month", "interval_count": 1},
                 "proration_behavior": "none",
             },
@@ -174,6 +179,24 @@ def schedule_prices(client: stripe.StripeClient, subscription_id: str, price_ids
     }
     client.v1.subscription_schedules.update(schedule["id"], phases)
     return Scheduled(effective, changed=True)
+
+
+def _is_ours(client: stripe.StripeClient, item: Any, customer: Customer, catalog: Catalog) -> bool:
+    """Tell whether a plan of ours makes a subscription's item: by its lookup key, or on a meter of ours."""
+    price = item["price"]
+    owner = str(price["lookup_key"] or "").partition(".")[0]
+    if owner in {*catalog.plans, customer.customer_id}:
+        return True
+    meter = price["recurring"]["meter"]
+    return meter is not None and (
+        meter_of_event_name(client.v1.billing.meters.retrieve(str(meter)).event_name) is not None
+    )
+
+
+def _phase_item(item: Any) -> dict[str, Any]:
+    """Return a subscription's item as a phase has it; a metered one has no quantity."""
+    price = str(item["price"]["id"])
+    return {"price": price, "quantity": item["quantity"]} if "quantity" in item else {"price": price}
 
 
 def _schedule(client: stripe.StripeClient, subscription: Any) -> Any:

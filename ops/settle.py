@@ -22,11 +22,9 @@ from metering.core.settlements import UNBILLED_AFTER, SettleItem, SettleKind, ca
 from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError
-from ops.invoice_items import make_invoice_items
+from ops.invoice_items import is_deleted, make_invoice_items
 from ops.invoices import VoidLine, lines_of_void, refuse_unknown_invoices
 from ops.late_usage import sent_by_hour
-
-_MISSING = "resource_missing"
 
 
 @dataclass(frozen=True)
@@ -113,13 +111,7 @@ def _refuse_without_stripe_customer(client: stripe.StripeClient, customer: Custo
     whose = customer.stripe_customer_id
     if whose is None:
         raise OperatorError(f"{customer.customer_id} is not in Stripe; attach it, or use --write-off")
-    try:
-        gone = bool(getattr(client.v1.customers.retrieve(whose), "deleted", False))
-    except stripe.InvalidRequestError as error:
-        if error.code != _MISSING:
-            raise
-        gone = True
-    if gone:
+    if is_deleted(client, whose):
         raise OperatorError(
             f"the Stripe customer {whose} of {customer.customer_id} was deleted; attach another, or use "
             "--write-off"

@@ -37,7 +37,8 @@ class MeteredLine:
 class Invoice:
     """An invoice as Stripe has it now; its lines can change as long as it is a draft.
 
-    ``our_customer_id`` is what its subscription's metadata say; ``finalizes_at`` is None for a draft that
+    ``our_customer_id`` is what its subscription's metadata say; ``created`` is when it was made, as a draft;
+    ``finalizes_at`` is None for a draft that
     nobody will finalise.
     """
 
@@ -47,6 +48,7 @@ class Invoice:
     our_customer_id: str | None
     reason: str
     period_start: datetime
+    created: datetime
     finalizes_at: datetime | None
     url: str | None
     total: Decimal
@@ -160,7 +162,13 @@ def within(invoice: Invoice, billing: BillingPeriod) -> list[MeteredLine]:
 
 
 def ends(invoice: Invoice, billing: BillingPeriod) -> bool:
-    """Tell whether an invoice was made when a period ended: its lines reach the end, or so it says."""
+    """Tell whether an invoice was made when a period ended: its lines reach the end, or so it says.
+
+    One that was made before the end ends nothing, whatever its lines and its reason are: a change within the
+    period may be invoiced at once, and the period's own invoice is still to come.
+    """
+    if invoice.created < billing.end:
+        return False
     reaches = any(line.end >= billing.end for line in within(invoice, billing))
     return reaches or (invoice.reason in _AT_A_PERIODS_END and invoice.period_start == billing.start)
 

@@ -15,7 +15,7 @@ from ops import clock
 from ops.deployment import Deployment
 from ops.errors import OperatorError
 from ops.invoice_items import named_days
-from ops.late_usage import Billing, TooMuchCreditError, UnbilledPeriod
+from ops.late_usage import Billing, NotBilledError, UnbilledPeriod
 from ops.stripe_account import known_stripe_client, stripe_client
 from ops.terminal.options import ApiBase, AsJson, OneCustomer, Stack, chosen_customers, read_dollars
 from ops.terminal.printing import console, named, print_json, print_rows, progress
@@ -95,7 +95,7 @@ class _Answer:
                 for item, stripe_id in billing.bill(account, late):
                     told = {"late_item": item.item_id, "invoice_item": stripe_id}
                     self.billed.append(told | {"amount": f"{item.amount:.2f}"})
-            except TooMuchCreditError as error:
+            except NotBilledError as error:
                 self.refused.append(str(error))
             late = billing.late(account)
         charges: list[Charge] = [item for period in late for item in period.covered]

@@ -305,6 +305,23 @@ def test_a_look_sees_that_a_subscription_ended_before_its_first_period_began(wor
     assert START + HOUR == world.period().span.end_hour
 
 
+def test_an_hour_of_a_subscription_that_never_began_is_on_no_invoice(world: World) -> None:
+    """It lies in the stub of the one that follows: what was sent of it would be billed there, and settled."""
+    begins = START + 5 * DAY + HOUR
+    for minute in (-55, -45, -30, -20):
+        world.at(begins + minute * MINUTE)
+        if minute in {-55, -30}:
+            cancel(world, invoice_now=True)
+        else:
+            come_back(world)
+    world.at(begins + 2 * HOUR).use(begins, {"mqtt_bytes_sent": 30 * GIB})
+    world.dispatch()
+    never_began = world.customers.periods(CUSTOMER)[1]
+    assert (begins, False) == (never_began.start, never_began.sold)
+    world.at(begins + 5 * DAY)
+    assert [2900, 0, 0, 2900] == [one.total for one in world.stripe.v1.invoices.list().data]
+
+
 def test_one_whose_stripe_customer_was_deleted_is_told_so_and_comes_back_as_another(world: World) -> None:
     """One sentence names the Stripe customer; with another one there is a new, living subscription."""
     account = world.customers.account(CUSTOMER)

@@ -1,6 +1,7 @@
 """Whose invoice bills a period: that of its own subscription, whatever else the Stripe customer has."""
 
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -242,3 +243,31 @@ def _beside(world: World, status: InvoiceStatus) -> dict[str, InvoiceStatus]:
 
     world.gateway.reader.invoices = with_another  # type: ignore[method-assign]
     return held
+
+
+def test_an_invoice_of_a_change_within_the_period_does_not_end_it(world: World) -> None:
+    """A price exchanged and invoiced at once: until Stripe has made the draft of the end it is not final."""
+    world.at(START + 2 * HOUR).use(START, {"mqtt_bytes_sent": 15 * GIB})
+    world.dispatch()
+    _exchange_and_invoice(world, METER)
+    world.at(START + 2 * DAY).use(START + DAY + HOUR, {"mqtt_bytes_sent": 40 * GIB})
+    world.dispatch()
+    reader = world.gateway.reader
+    invoices = reader.invoices
+    reader.invoices = lambda *a, **k: [one for one in invoices(*a, **k) if not one.draft]  # type: ignore[method-assign]
+    world.at(world.period().end + timedelta(minutes=20)).close()
+    assert PeriodState.CLOSING is world.period().state
+
+    reader.invoices = invoices  # type: ignore[method-assign]
+    world.settle()
+    assert Decimal(55) == world.billed(world.period()).quantity(METER)
+
+
+def _exchange_and_invoice(world: World, meter: str) -> None:
+    """Exchange a metered price for professional's within the period, and have its usage invoiced at once."""
+    client, subscription_id = world.stripe, str(world.period().subscription_id)
+    items = client.v1.subscriptions.retrieve(subscription_id)["items"]["data"]
+    [item_id] = [item["id"] for item in items if item["price"]["lookup_key"] == f"starter@1.{meter}"]
+    [price] = client.v1.prices.list({"lookup_keys": [f"professional@1.{meter}"]}).data
+    change: Any = {"items": [{"id": item_id, "price": price.id}], "proration_behavior": "always_invoice"}
+    client.v1.subscriptions.update(subscription_id, change)

@@ -246,6 +246,36 @@ def test_one_who_returns_under_another_stripe_customer_is_not_billed_again(final
     assert [customer.stripe_customer_id] == [item.customer for item in _items(final)]
 
 
+def test_nothing_is_written_down_for_a_deleted_stripe_customer(final: Desk) -> None:
+    """It is said in one sentence; under another Stripe customer the usage is late as before, and billed."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    customer = _account(final).customer
+    final.stripe.v1.customers.delete(str(customer.stripe_customer_id))
+    assert "was deleted; attach another" in final.wrong(1, *BILL)
+    assert [] == final.tables.late.of_period("acme", _start(final))
+
+    _as_another(final)
+    assert ["0.30"] == [one["amount"] for one in final.good(*BILL).json["billed"]]
+
+
+def test_a_deleted_former_stripe_customer_holds_up_nothing(final: Desk) -> None:
+    """An item was made for it; later usage of the same period is billed to the present Stripe customer."""
+    final.used("acme", _start(final) + HOUR, gib=3)
+    final.good(*BILL)
+    final.stripe.v1.customers.delete(str(_account(final).customer.stripe_customer_id))
+    _as_another(final)
+    final.used("acme", _start(final) + 2 * HOUR, gib=4)
+    assert ["0.40"] == [one["amount"] for one in final.good(*BILL).json["billed"]]
+
+
+def _as_another(desk: Desk) -> None:
+    """Let the customer be another Stripe customer."""
+    customer = _account(desk).customer
+    other = desk.stripe.v1.customers.create({"name": "Acme"}).id
+    changed = customer.model_copy(update={"stripe_customer_id": other, "stripe_subscription_id": None})
+    assert desk.tables.customers.replace(customer, changed)
+
+
 def test_a_late_item_of_before_its_stripe_item_was_kept_is_found(final: Desk) -> None:
     """An item stored without Stripe's ids is found by its metadata, and keeps them from then on."""
     final.used("acme", _start(final) + HOUR, gib=3)

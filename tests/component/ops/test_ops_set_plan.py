@@ -173,6 +173,28 @@ def test_a_crash_between_the_steps_is_mended(subscribed: Desk, kind: str, skip: 
     assert 1 == len(subscribed.stripe.v1.subscription_schedules.list().data)
 
 
+@pytest.mark.parametrize("interval", ["month", "year"])
+def test_what_else_is_in_the_subscription_stays_in_it(subscribed: Desk, interval: str) -> None:
+    """Two support seats put in by hand outlive a change of plan, and are no change that is to be undone."""
+    stripe = subscribed.stripe
+    product = stripe.v1.products.create({"name": "Support"})
+    seat: Any = {"product": product.id, "currency": "usd", "unit_amount": 5000}
+    price = stripe.v1.prices.create(seat | {"recurring": {"interval": interval}})
+    added: Any = {"items": [{"price": price.id, "quantity": 2}], "proration_behavior": "none"}
+    stripe.v1.subscriptions.update(_subscription(subscribed).id, added)
+    assert "has already starter@1" in subscribed.good(*SET, "starter").out
+    subscribed.good(*SET, "professional")
+    assert "has already professional@1" in subscribed.good(*SET, "professional").out
+    subscribed.good(*SET, "starter")
+    assert None is _subscription(subscribed).schedule
+
+    subscribed.good(*SET, "professional")
+    subscribed.simulator.clock.advance(32 * 86_400)
+    items = {item.price.id: item for item in _subscription(subscribed)["items"].data}
+    assert 2 == items.pop(price.id)["quantity"]
+    assert {"professional@1"} == {item.price.lookup_key.partition(".")[0] for item in items.values()}
+
+
 def test_a_schedule_of_somebody_else_is_left_alone(subscribed: Desk) -> None:
     """A schedule with phases that this program did not make ends the command."""
     subscription = _subscription(subscribed)

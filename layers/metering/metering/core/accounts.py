@@ -132,10 +132,13 @@ class BillingPeriod(_Record):
     def cut(self, end: datetime) -> Self:
         """Return the period as it ends at an instant; averages stay over the whole interval.
 
-        Of one whose subscription ended before it began its first second is left: no period is of nothing.
+        Of one whose subscription ended before it began its first second is left, since no period is of
+        nothing; its hour is not sold, for no invoice will ever be of it.
         """
         last = max(end, self.start + SECOND)
-        return self.model_copy(update={"end": last, "nominal_end": self.nominal_end or self.end})
+        nominal = self.nominal_end or self.end
+        sold = self.sold and end > self.start
+        return self.model_copy(update={"end": last, "nominal_end": nominal, "sold": sold})
 
     def outlives(self, subscription_id: str, end: datetime) -> bool:
         """Tell whether the period goes on, or begins, after its subscription's end; final ones stay."""
