@@ -13,7 +13,7 @@ import stripe
 
 from metering.core.accounts import Account, Customer, PeriodState
 from metering.core.catalog import Catalog, Override
-from metering.core.instants import hour_of
+from metering.core.instants import format_instant, hour_of
 from metering.core.stripe_names import OUR_ID, meter_of_event_name, our_id
 from metering.tables.tables import Tables
 from ops.customers import replace_profile
@@ -138,9 +138,11 @@ def schedule_prices(
         raise OperatorError(
             f"the subscription {subscription_id} has ended; make a new one with `ops customers attach`"
         )
-    if subscription["cancel_at_period_end"]:
+    # In flexible billing mode a cancellation at the period's end may be told by its instant alone.
+    if subscription["cancel_at_period_end"] or subscription["cancel_at"] is not None:
         raise OperatorError(
-            f"the subscription {subscription_id} is cancelled at its period's end; undo that in Stripe first"
+            f"the subscription {subscription_id} is cancelled{_at(subscription['cancel_at'])}; undo that in "
+            "Stripe first"
         )
     items = subscription["items"]["data"]
     ours = [item for item in items if _is_ours(client, item, customer, catalog)]
@@ -197,6 +199,12 @@ def _phase_item(item: Any) -> dict[str, Any]:
     """Return a subscription's item as a phase has it; a metered one has no quantity."""
     price = str(item["price"]["id"])
     return {"price": price, "quantity": item["quantity"]} if "quantity" in item else {"price": price}
+
+
+def _at(cancel_at: int | None) -> str:
+    if cancel_at is None:
+        return " at its period's end"
+    return f" at {format_instant(datetime.fromtimestamp(cancel_at, UTC))}"
 
 
 def _schedule(client: stripe.StripeClient, subscription: Any) -> Any:

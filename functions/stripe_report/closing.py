@@ -27,6 +27,8 @@ from stripe_report.report import Sent, report_customer
 SOON = timedelta(minutes=5)
 LATER = timedelta(hours=6)
 LAST_LOOK_BEFORE_FINAL = timedelta(hours=1)
+OVERDUE_AFTER = timedelta(hours=2)
+"""How long after its time a draft may still become final; beyond it Stripe could not finalise it."""
 DAILY = timedelta(days=1)
 OFTEN = timedelta(days=60)
 """How long after its end a period's invoices are looked at daily."""
@@ -124,7 +126,7 @@ def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now
     return ClosingStep(
         again=now + SOON if sent.pending or compared.differing else _later(found, now),
         unbilled=late and not found.drafts and _is_unbilled(desk, customer_id, billing),
-        stuck=any(draft.finalizes_at is None for draft in found.drafts),
+        stuck=any(_finalizes_at(draft, now) is None for draft in found.drafts),
         refused=refused,
         unexpected=_unexpected(desk, customer_id, billing, found.drafts),
         sent=sent,
@@ -237,12 +239,18 @@ def _is_unsettled(customer_id: str, billing: BillingPeriod, markers: Markers, no
     return any(billing.span.has_hour(marker.hour) for marker in markers.dirty_of(customer_id))
 
 
+def _finalizes_at(draft: Invoice, now: datetime) -> datetime | None:
+    """Return when a draft will be final; None where nobody will finalise it, or Stripe could not."""
+    at = draft.finalizes_at
+    return None if at is None or now >= at + OVERDUE_AFTER else at
+
+
 def _later(found: PeriodInvoices, now: datetime) -> datetime:
     """Return when to look again at a period in order: seldom in the grace time, soon around its end.
 
-    Where no invoice has come by the end of the longest grace, once a day.
+    Where no invoice has come by the end of the longest grace, or a draft is left for good, once a day.
     """
-    due = [draft.finalizes_at for draft in found.drafts if draft.finalizes_at is not None]
+    due = [at for draft in found.drafts if (at := _finalizes_at(draft, now)) is not None]
     if not due:
         return now + (timedelta(hours=1) if now < found.billing.end + UNBILLED_AFTER else DAILY)
     last_look = min(due) - LAST_LOOK_BEFORE_FINAL

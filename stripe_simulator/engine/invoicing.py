@@ -101,6 +101,8 @@ def finalize_at(state: State, invoice: Invoice, at: int) -> None:
 
 
 def _finalize_if_due(state: State, invoice: Invoice, at: int) -> None:
+    if state.settings.failing_finalisation:
+        return
     if invoice.id in state.invoices and invoice.draft and invoice.auto_advance and invoice.finalizes_at == at:
         finalize(state, invoice, at)
 

@@ -51,6 +51,8 @@ class Settings:
     paused_invoice
         Whether paused collection voids an invoice (or marks it uncollectible) ``at_once`` or after its
         ``grace``.
+    failing_finalisation
+        Whether a draft cannot be finalised when its time has come: it stays one, and keeps that time.
     retries_s, after_retries
         How long a subscription is ``past_due`` before it is given up, and what it is then.
     calls_per_second
@@ -76,6 +78,7 @@ class Settings:
     cancellation_invoice: Finalisation = "at_once"
     late_after_price_change: Literal["old_price", "new_price", "unbilled"] = "unbilled"
     paused_invoice: Literal["at_once", "grace"] = "at_once"
+    failing_finalisation: bool = False
     retries_s: int = 14 * DAY
     after_retries: Literal["past_due", "unpaid", "canceled"] = "past_due"
     calls_per_second: int = 0

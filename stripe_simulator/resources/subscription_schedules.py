@@ -75,7 +75,7 @@ def _create(state: State, asked: Asked) -> Json:
             f"`{subscription.schedule}`.",
             param="from_subscription",
         )
-    if subscription.cancel_at_period_end:
+    if subscription.cancel_at_period_end or subscription.cancel_at is not None:
         raise not_imitated("a schedule of a subscription that is being canceled", "from_subscription")
     items = tuple(PhaseItem(item.price, item.quantity) for item in subscription.items)
     schedule = Schedule(

@@ -178,6 +178,33 @@ def test_the_session_cannot_write(platform: str, read: Read) -> None:
     assert seen.gauges["active_devices"] == 2
 
 
+def test_a_session_is_left_as_it_was_found(
+    platform: str, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a pooler the session is the platform's a moment later, which writes and takes its time."""
+    session = psycopg.connect(platform, autocommit=True)
+
+    def pooled(_dsn: str, **options: int | None) -> psycopg.Connection:
+        session.prepare_threshold = options.get("prepare_threshold", session.prepare_threshold)
+        return session
+
+    monkeypatch.setattr("agent.collectors.postgres.collector.psycopg.connect", pooled)
+    collector = read("host=pooler")
+    for _ in range(10):
+        collector.collect()
+    raw = session.pgconn
+    settings = [
+        raw.exec_(f"SHOW {name}".encode()).get_value(0, 0)
+        for name in ("default_transaction_read_only", "statement_timeout")
+    ]
+    prepared = raw.exec_(b"SELECT count(*) FROM pg_prepared_statements").get_value(0, 0)
+    written = raw.exec_(b"INSERT INTO devices (is_active) VALUES (true)").status
+
+    assert [b"off", b"0"] == settings
+    assert b"0" == prepared
+    assert psycopg.pq.ExecStatus.COMMAND_OK == written
+
+
 @pytest.mark.parametrize(
     "query",
     ["SELECT 'many'", "SELECT 1, 2", "VALUES (1), (2)", "SELECT 1 WHERE false", "SELECT -1"],

@@ -279,6 +279,27 @@ def test_what_was_written_down_is_never_written_again(world: World) -> None:
         world.customers.replace_period(CUSTOMER, period, period.model_copy(update={"invoiced": {}}))
 
 
+def test_a_draft_that_stripe_cannot_finalise_is_told_of(world: World) -> None:
+    """A draft whose time has passed is one that nobody finalises: alarmed, and looked at seldom."""
+    assert world.account is not None
+    world.use(START, _gigabytes(30))
+    world.later(2 * HOUR).dispatch()
+    world.account.state.settings.failing_finalisation = True
+    world.at(END + MINUTE)
+    looks = 0
+    while world.now < END + 6 * DAY:
+        looks += world.close()
+        world.at(max(min(world.looks()), world.now + timedelta(seconds=1)))
+    assert 1 <= _counted("drafts_stuck")
+    assert 100 >= looks
+
+    draft, _of_the_first_fee = world.stripe.v1.invoices.list({"status": "draft"}).data
+    world.stripe.v1.invoices.finalize_invoice(draft.id)
+    world.later(DAY).close()
+    assert PeriodState.FINALISED is world.period().state
+    assert Decimal(30) == world.period().invoiced[METER]
+
+
 def test_usage_after_finalisation_is_late_and_not_sent(world: World) -> None:
     """What comes after finalisation is late usage, 3 GB and $0.30; it is not sent, and its marker goes."""
     world.at(START + 2 * HOUR).use(START, _gigabytes(12))

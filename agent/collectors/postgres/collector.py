@@ -46,7 +46,10 @@ _log = logging.getLogger(__name__)
 
 
 class PostgresCollector:
-    """Asks four queries in a read-only session; one that fails leaves the others alone.
+    """Asks four queries, each in a read-only transaction; one that fails leaves the others alone.
+
+    The session is left as it was found, since behind a pooler it is the platform's a moment later: nothing is
+    set beyond a transaction, and no statement is prepared.
 
     A query that fails takes its own gauge away (missing is not zero) and puts the flag
     ``<metric>_<reason>`` in its place, with reason ``denied``, ``absent`` (no such table or column),
@@ -83,7 +86,7 @@ class PostgresCollector:
         failures: dict[str, tuple[str, str]] = {}
         for metric, query in self._queries.items():
             try:
-                gauges[metric] = _one_whole_number(connection, query)
+                gauges[metric] = self._ask(connection, query)
             except (psycopg.Error, _NotOneNumberError) as error:
                 if connection.closed or connection.broken:
                     self.close()
@@ -111,6 +114,7 @@ class PostgresCollector:
                 autocommit=True,
                 connect_timeout=_CONNECT_SECONDS,
                 application_name="usage-agent",
+                prepare_threshold=None,
             )
         except psycopg.ProgrammingError:
             raise SourceError("unreachable", "POSTGRES_DSN cannot be read by libpq") from None
@@ -121,17 +125,17 @@ class PostgresCollector:
                 raise SourceError("denied" if denied else "unreachable", words[1]) from error
             cause = next((cause for cause in _CAUSES if cause in str(error)), "no connection")
             raise SourceError("unreachable", f"{self._place()}: {cause}") from error
-        try:
-            connection.execute("SET default_transaction_read_only = on")
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, false)",
-                [f"{self._settings.statement_timeout_seconds}s"],
-            )
-        except psycopg.Error as error:
-            connection.close()
-            raise SourceError("unreachable", _sentence(error)) from error
+        connection.read_only = True
         self._connection = connection
         return connection
+
+    def _ask(self, connection: psycopg.Connection, query: str) -> int:
+        with connection.transaction():
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)",
+                [f"{self._settings.statement_timeout_seconds}s"],
+            )
+            return _one_whole_number(connection, query)
 
     def _place(self) -> str:
         """Host, port and database as the connection string names them, and nothing else of it."""

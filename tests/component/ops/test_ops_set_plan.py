@@ -63,6 +63,18 @@ def test_the_next_period_has_the_new_plan(subscribed: Desk) -> None:
     assert ("subscription_cycle", 9900) == (newest.billing_reason, newest.total)
 
 
+@pytest.mark.parametrize("ends", [{"cancel_at_period_end": True}, {"cancel_at": "min_period_end"}])
+def test_a_subscription_that_will_end_gets_no_other_plan(subscribed: Desk, ends: dict[str, Any]) -> None:
+    """However its end is told: another plan from then on would be none, or undo the cancellation."""
+    change: Any = ends | {"proration_behavior": "none"}
+    subscribed.stripe.v1.subscriptions.update(_subscription(subscribed)["id"], change)
+    [present] = _account(subscribed).periods
+    said = subscribed.wrong(1, *SET, "professional")
+    assert f"is cancelled at {present.end:%Y-%m-%dT%H:%M:%SZ}; undo that in Stripe first" in said
+    assert _subscription(subscribed)["schedule"] is None
+    assert "starter@1" == _account(subscribed).customer.plan
+
+
 def test_setting_a_plan_twice_sets_it_once(subscribed: Desk) -> None:
     """The same command again says that it is so already and calls nothing that could change something."""
     subscribed.good(*SET, "professional")
