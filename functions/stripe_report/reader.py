@@ -155,6 +155,7 @@ class Reader:
             our_customer_id=our_id(details.metadata) if details else None,
             reason=str(found.billing_reason),
             period_start=_instant(found.period_start),
+            created=_instant(found.created),
             finalizes_at=_instant_or_none(found.automatically_finalizes_at),
             url=found.hosted_invoice_url,
             total=Decimal(found.total).scaleb(_CENTS),

@@ -45,6 +45,7 @@ def _invoice(status: InvoiceStatus, quantity: int, *, name: str = "in_1", until:
         our_customer_id=CUSTOMER,
         reason="subscription_threshold",
         period_start=START,
+        created=until,
         finalizes_at=None,
         url=None,
         total=amount,
