@@ -79,15 +79,16 @@ def set_plan(
         When the subscription has ended or is governed by a schedule of somebody else, or the profile was
         changed meanwhile.
     """
-    read, account = account.customer, keep_periods(account, tables, catalog, now)
-    effective = present_end(account, now)
-    changed = read != wanted
-    if account.customer.stripe_subscription_id is not None:
+    read, by_stripe = account.customer, None
+    if read.stripe_subscription_id is not None:
         assert client is not None
         keys = make_own_prices(client, wanted, catalog)
         prices = existing_prices(client, keys)
         by_stripe = schedule_prices(client, wanted, [prices[key].id for key in keys], catalog)
-        effective, changed = by_stripe.effective, changed or by_stripe.changed
+    # A subscription that has ended is refused by now: no period is stored that it will never have.
+    account = keep_periods(account, tables, catalog, now)
+    effective = by_stripe.effective if by_stripe else present_end(account, now)
+    changed = read != wanted or (by_stripe is not None and by_stripe.changed)
     if read != wanted:
         replace_profile(tables.customers, read, wanted)
     _change_what_is_to_come(account, wanted, effective, tables, catalog)

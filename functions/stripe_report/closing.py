@@ -123,8 +123,10 @@ def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now
     if late and found.final.all:
         # A draft is left, or no invoice ends the period any more: what the others billed is not unbilled.
         _noted(desk, customer_id, found.final, now)
+    # Where no draft is left that would take it, what Stripe refuses for good is looked at like the rest.
+    hurries = not late or bool(found.drafts)
     return ClosingStep(
-        again=now + SOON if sent.pending or compared.differing else _later(found, now),
+        again=now + SOON if hurries and (sent.pending or compared.differing) else _later(found, now),
         unbilled=late and not found.drafts and _is_unbilled(desk, customer_id, billing),
         stuck=any(_finalizes_at(draft, now) is None for draft in found.drafts),
         refused=refused,

@@ -6,7 +6,7 @@ invoices with the same dates. Source: docs/billing.md#what-billed-means.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from metering.core.accounts import BillingPeriod
@@ -16,6 +16,8 @@ from metering.core.exact import EXACT
 from metering.core.rating import tiered_amount
 
 _AT_A_PERIODS_END = frozenset({"subscription_cycle", "subscription_update"})
+_AT_THE_END = timedelta(minutes=1)
+"""How much earlier than the end an invoice may be made that ends it: a cancellation is several steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,8 @@ class MeteredLine:
 class Invoice:
     """An invoice as Stripe has it now; its lines can change as long as it is a draft.
 
-    ``our_customer_id`` is what its subscription's metadata say; ``created`` is when it was made, as a draft;
-    ``finalizes_at`` is None for a draft that
-    nobody will finalise.
+    ``our_customer_id`` is what its subscription's metadata say; ``created`` is when it was made, and
+    ``finalizes_at`` is None for a draft that nobody will finalise.
     """
 
     invoice_id: str
@@ -167,7 +168,7 @@ def ends(invoice: Invoice, billing: BillingPeriod) -> bool:
     One that was made before the end ends nothing, whatever its lines and its reason are: a change within the
     period may be invoiced at once, and the period's own invoice is still to come.
     """
-    if invoice.created < billing.end:
+    if invoice.created < billing.end - _AT_THE_END:
         return False
     reaches = any(line.end >= billing.end for line in within(invoice, billing))
     return reaches or (invoice.reason in _AT_A_PERIODS_END and invoice.period_start == billing.start)

@@ -59,13 +59,13 @@ class Life(Outside):
         set_status(customers, equation.account_of(world).customer, Status.ACTIVE, dry_run=False)
         if self.random.random() < 0.5:
             self._cancel_at_period_end()
-            self.schedules(world.now + 32 * DAY)
+            self.schedules(world.now + 32 * DAY, DAY)
         self._cancel()
         self.tell(self._cancel)
         world.hear(*world.events()[-3:])
         self.night()
         last = max(period.end for period in equation.account_of(world).periods)
-        self.schedules(max(world.now, last) + 9 * DAY)
+        self.schedules(max(world.now, last) + 9 * DAY, DAY / 2)
         self.tell(self._check)
 
     def _bill_what_is_left(self) -> None:

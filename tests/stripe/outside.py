@@ -51,7 +51,8 @@ class Outside(Days):
             self.at_stripe(lambda: support_contract(self.world))
             return
         client = self.world.stripe
-        [price] = client.v1.prices.list({"lookup_keys": ["professional@1.mqtt_traffic"]}).data
+        with self.undisturbed():
+            [price] = client.v1.prices.list({"lookup_keys": ["professional@1.mqtt_traffic"]}).data
         other: Any = {"customer": self.stripe_customer(), "items": [{"price": price.id}]}
         self.at_stripe(lambda: client.v1.subscriptions.create(other))
 
@@ -92,7 +93,8 @@ class Outside(Days):
         client, name = self.world.stripe, self.subscription()
         if name is None:
             return
-        items = client.v1.subscriptions.retrieve(name)["items"]["data"]
+        with self.undisturbed():
+            items = client.v1.subscriptions.retrieve(name)["items"]["data"]
         metered = [item for item in items if item["price"]["recurring"]["meter"]]
         if not metered:
             return
@@ -101,7 +103,8 @@ class Outside(Days):
         changes = []
         for item in self.random.sample(metered, self.random.choice([1, len(metered)])):
             meter = str(item["price"]["lookup_key"]).split(".")[1]
-            prices = client.v1.prices.list({"lookup_keys": [f"{plan}.{meter}"]}).data
+            with self.undisturbed():
+                prices = client.v1.prices.list({"lookup_keys": [f"{plan}.{meter}"]}).data
             changes += [{"id": item["id"], "price": price.id} for price in prices]
         self.update(items=changes, proration_behavior=behavior)
 
@@ -182,7 +185,8 @@ class Outside(Days):
         self.at_stripe(lambda: client.v1.customers.delete(self.stripe_customer()))
         self.wait()
         if self.random.random() < 0.5:
-            made = client.v1.customers.create({"name": "Acme again"})
+            with self.undisturbed():
+                made = client.v1.customers.create({"name": "Acme again"})
             self.come_back(stripe_customer_id=made.id)
 
     def _change_plan(self) -> None:

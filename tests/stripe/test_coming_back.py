@@ -12,6 +12,7 @@ from metering.core.instants import HOUR
 from ops.attach import attach
 from ops.errors import OperatorError
 from ops.late_usage import Billing
+from ops.set_plan import planned, set_plan
 from ops.stripe_objects import existing_prices
 from ops.subscriptions import SubscriptionRequest
 from tests.stripe.world import CUSTOMER, DAY, GIB, START, World
@@ -336,3 +337,16 @@ def test_one_whose_stripe_customer_was_deleted_is_told_so_and_comes_back_as_anot
     assert account is not None
     customer, _ = attach(world.stripe, account, request, world.tables, world.catalog, world.now)
     assert "active" == world.stripe.v1.subscriptions.retrieve(str(customer.stripe_subscription_id)).status
+
+
+def test_a_change_of_plan_that_is_refused_stores_no_period(world: World) -> None:
+    """The subscription ended a month ago and nobody looked: no period is stored that it will never have."""
+    world.at(START + 5 * DAY)
+    cancel(world, invoice_now=True)
+    world.at(START + 40 * DAY)
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    wanted = planned(account, "professional", None, world.catalog, world.now)
+    with pytest.raises(OperatorError, match="has ended"):
+        set_plan(world.stripe, account, wanted, world.tables, world.catalog, world.now)
+    assert [START] == [period.start for period in world.customers.periods(CUSTOMER)]

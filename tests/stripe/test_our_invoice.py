@@ -271,3 +271,19 @@ def _exchange_and_invoice(world: World, meter: str) -> None:
     [price] = client.v1.prices.list({"lookup_keys": [f"professional@1.{meter}"]}).data
     change: Any = {"items": [{"id": item_id, "price": price.id}], "proration_behavior": "always_invoice"}
     client.v1.subscriptions.update(subscription_id, change)
+
+
+def test_an_invoice_made_within_the_period_does_not_end_it(world: World) -> None:
+    """Paused at its start with an invoice of nothing, cancelled after its end: the last one bills 30 GB."""
+    subscription_id = str(world.period().subscription_id)
+    outstanding: Any = {"bill_for": {"outstanding_usage_through": {"type": "now"}}}
+    world.at(START + HOUR).stripe.v1.subscriptions.pause(subscription_id, outstanding)
+    world.at(START + 2 * HOUR).use(START, {"mqtt_bytes_sent": 30 * GIB})
+    world.dispatch()
+    world.at(world.period().end + HOUR).close()
+    assert PeriodState.FINALISED is not world.period().state
+    world.at(world.period().end + 2 * DAY)
+    world.stripe.v1.subscriptions.cancel(subscription_id, {"invoice_now": True})
+    world.settle()
+    assert Decimal(30) == world.billed(world.period()).quantity(METER)
+    assert [] == world.late(world.period())
