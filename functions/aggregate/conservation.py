@@ -1,8 +1,8 @@
 """The daily sweep of one customer: what was reported is what will be invoiced.
 
-It looks at the open and the last period. Reads are bounded: reports are compared hour by hour as they stream
-in, and after so many the rest is left to another message. Usage moves while it is looked at, so what differs
-is read once more before it counts. Source: docs/billing.md#conservation.
+It looks at the open period and at those that ended lately. Reads are bounded: reports are compared hour by
+hour as they stream in, and after so many the rest is left to another message. Usage moves while it is looked
+at, so what differs is read once more before it counts. Source: docs/billing.md#conservation.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from metering.core.conservation import (
     ledger_differences,
 )
 from metering.core.instants import HOUR, hour_of
+from metering.core.periods import MORE_THAN_A_PERIOD
 from metering.core.usage import PeriodUsage
 from metering.tables.hour_pairs import HourPair, hour_pairs, made_as
 from metering.tables.ledger import SENT
@@ -84,13 +85,18 @@ def conserve(
 
 
 def _periods(account: Account, now: datetime) -> tuple[BillingPeriod, ...]:
-    """Return the last period and the open one, as far as there are any."""
+    """Return the open period, the last one, and every other that ended within the length of one, in order.
+
+    A period may be short, where a subscription was cut, moved or came back.
+    """
+    ended = sorted((p for p in account.periods if p.end <= now), key=lambda p: p.start)
+    recent = [p for p in ended if p.end > now - MORE_THAN_A_PERIOD]
     present = account.period_at(hour_of(now))
     if present is None:
-        ended = sorted((p for p in account.periods if p.end <= now), key=lambda p: p.start)
-        return tuple(ended[-1:])
+        return tuple(recent or ended[-1:])
     last = account.period_at(present.span.first_hour - HOUR)
-    return (last, present) if last else (present,)
+    before = [p for p in recent if last is None or p.start < last.start]
+    return (*before, *((last,) if last else ()), present)
 
 
 def _hour(customer_id: str, pair: HourPair, tables: Tables) -> list[Difference]:
