@@ -19,11 +19,12 @@ from metering.core.accounts import Account, BillingPeriod, PeriodState
 from metering.core.billed import billed_of, newest
 from metering.core.conservation import Stage
 from metering.core.instants import HOUR, hour_of
+from metering.core.periods import is_past_retention
 from metering.core.rating import tiered_amount
-from metering.core.rollup import Hour, rollup
+from metering.core.rollup import NEWEST_VERSION, Hour, rollup
 from metering.core.stripe_names import LATE_ITEM, OUR_ID, SETTLE_ITEM, meter_of_event_name
 from metering.core.usage import PeriodUsage
-from ops.late_usage import Billing
+from ops.late_usage import NO_DRAFT_AFTER, Billing
 from stripe_simulator.engine.billed import Invoice
 from tests.stripe.world import CUSTOMER, World
 
@@ -41,7 +42,8 @@ type Quantities = dict[str, Decimal]
 class Books:
     """Both sides of the equation: quantities by meter, in the meters' units.
 
-    ``nowhere`` are hours with usage that belong to no period although they should.
+    ``awaited`` is of periods whose invoice may still come; ``nowhere`` are hours with usage that belong to no
+    period although they should.
     """
 
     contributed: Quantities
@@ -50,6 +52,7 @@ class Books:
     covered: Quantities
     unbilled: Quantities
     not_sold: Quantities
+    awaited: Quantities
     nowhere: tuple[datetime, ...] = ()
 
     def differences(self) -> dict[str, Decimal]:
@@ -57,7 +60,7 @@ class Books:
         found = {}
         for meter in sorted({*self.contributed, *self.billed, *self.covered}):
             left = _of(self.contributed, meter) + _of(self.adjusted, meter)
-            kinds = (self.billed, self.covered, self.unbilled, self.not_sold)
+            kinds = (self.billed, self.covered, self.unbilled, self.not_sold, self.awaited)
             right = sum((_of(kind, meter) for kind in kinds), Decimal(0))
             if left != right:
                 found[meter] = left - right
@@ -68,8 +71,13 @@ def books(world: World) -> Books:
     """Work out both sides of the equation as they are now."""
     account = account_of(world)
     hours = _hours(world)
-    contributed, adjusted, not_sold = _sums(), _sums(), _sums()
+    contributed, adjusted, not_sold, awaited = _sums(), _sums(), _sums(), _sums()
     for billing in account.periods:
+        if is_past_retention(billing.span, world.now):
+            # Its hours are gone: what is known of it is what was billed.
+            for meter, quantity in world.billed(billing).quantities.items():
+                contributed[meter] += quantity
+            continue
         adjustments = world.tables.adjustments.of_period(CUSTOMER, billing.start)
         usage = PeriodUsage(billing, hours, world.catalog, adjustments)
         prices = usage.terms.meters
@@ -77,6 +85,8 @@ def books(world: World) -> Books:
             contributed[meter] += sum(usage.unadjusted[meter].values(), Decimal(0))
             if not billing.sold or meter not in prices or prices[meter].unlimited:
                 not_sold[meter] += sum(usage.contributions[meter].values(), Decimal(0))
+            elif _is_awaited(billing, world.now):
+                awaited[meter] += sum(usage.contributions[meter].values(), Decimal(0))
         for one in adjustments:
             adjusted[one.meter] += one.quantity - usage.unapplied.get(one.number, Decimal(0))
     unbilled = _told(world, account)
@@ -86,9 +96,13 @@ def books(world: World) -> Books:
         last = max(account.periods, key=lambda period: period.start)
         if last.terms(world.catalog).meters[meter].unlimited:
             not_sold[meter] += quantity
-    return Books(
-        contributed, adjusted, billed_at_stripe(world), _covered(world, account), unbilled, not_sold, nowhere
-    )
+    billed, covered = billed_at_stripe(world), _covered(world, account)
+    return Books(contributed, adjusted, billed, covered, unbilled, not_sold, awaited, nowhere)
+
+
+def _is_awaited(billing: BillingPeriod, now: datetime) -> bool:
+    """Tell whether a period's invoice may still come: as long as a draft may last after its end."""
+    return billing.state is not PeriodState.FINALISED and now < billing.end + NO_DRAFT_AFTER
 
 
 def account_of(world: World) -> Account:
@@ -134,14 +148,13 @@ def billed_at_stripe(world: World) -> Quantities:
 def billed_twice(world: World) -> list[tuple[str, int]]:
     """Return meters and instants from which on two lines of invoices that count bill the same time.
 
-    Tiers of one price are lines of one span; all others must not overlap.
+    Tiers, and prices of one item, are lines of one span of one invoice; all others must not overlap.
     """
-    spans: dict[str, set[tuple[int, int, str, str]]] = defaultdict(set)
+    spans: dict[str, set[tuple[int, int, str]]] = defaultdict(set)
     for invoice in our_invoices(world):
         for meter, line in metered_lines(world, invoice):
             if line.quantity:
-                source = f"{invoice.id} {line.price} {line.subscription_item}"
-                spans[meter].add((line.period_start, line.period_end, source, invoice.id))
+                spans[meter].add((line.period_start, line.period_end, invoice.id))
     found = []
     for meter, ours in spans.items():
         ordered = sorted(ours)
@@ -265,7 +278,11 @@ def _hours(world: World) -> list[Hour]:
     by_hour: dict[datetime, list[Report]] = defaultdict(list)
     for report in world.reports.between(CUSTOMER, world.start - _LONG_BEFORE, world.now + HOUR):
         by_hour[report.window_start].append(report)
-    return [rollup(hour, reports) for hour, reports in sorted(by_hour.items())]
+    stored = world.hours.between(CUSTOMER, world.start - _LONG_BEFORE, world.now + HOUR)
+    versions = {hour.start: hour.version for hour in stored}
+    return [
+        rollup(hour, reports, versions.get(hour, NEWEST_VERSION)) for hour, reports in sorted(by_hour.items())
+    ]
 
 
 def _outside(account: Account, hours: list[Hour]) -> tuple[list[Hour], tuple[datetime, ...]]:

@@ -89,6 +89,7 @@ class Life(Outside):
         world = self.world
         found = equation.books(world)
         assert () == found.nowhere
+        assert {} == found.awaited
         assert {} == found.differences(), found
         recorded = {meter: value for meter, value in equation.billed_by_records(world).items() if value}
         assert {meter: value for meter, value in found.billed.items() if value} == recorded
