@@ -195,11 +195,10 @@ def _given_subscription(client: stripe.StripeClient, customer: Customer, request
 
 
 def _own_subscription(client: stripe.StripeClient, customer: Customer, stripe_customer_id: str) -> Any:
-    """Find the subscription that a crash left behind."""
+    """Find the subscription that a crash left behind; one whose first payment never came is none."""
     listed = client.v1.subscriptions.list({"customer": stripe_customer_id, "limit": LARGEST_PAGE})
-    return next(
-        (one for one in listed.auto_paging_iter() if our_id(one.metadata) == customer.customer_id), None
-    )
+    ours = (one for one in listed.auto_paging_iter() if our_id(one.metadata) == customer.customer_id)
+    return next((one for one in ours if one.status != "incomplete_expired"), None)
 
 
 def _stripe_customer(client: stripe.StripeClient, customer: Customer, request: SubscriptionRequest) -> str:

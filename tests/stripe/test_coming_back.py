@@ -9,6 +9,7 @@ import pytest
 from metering.aws.observability import metrics
 from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.instants import HOUR
+from metering.core.stripe_names import OUR_ID
 from ops.attach import attach
 from ops.errors import OperatorError
 from ops.late_usage import Billing
@@ -350,3 +351,36 @@ def test_a_change_of_plan_that_is_refused_stores_no_period(world: World) -> None
     with pytest.raises(OperatorError, match="has ended"):
         set_plan(world.stripe, account, wanted, world.tables, world.catalog, world.now)
     assert [START] == [period.start for period in world.customers.periods(CUSTOMER)]
+
+
+def test_late_usage_of_a_deleted_stripe_customer_is_not_written_down_as_billed(world: World) -> None:
+    """An intent that can never be made would cover its quantity for ever: refused before, and said."""
+    world.at(START + 2 * HOUR).use(START, {"mqtt_bytes_sent": 12 * GIB})
+    world.settle()
+    world.use(START + HOUR, {"mqtt_bytes_sent": 5 * GIB})
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    world.stripe.v1.customers.delete(str(account.customer.stripe_customer_id))
+    billing = Billing(world.tables, world.catalog, world.now, world.stripe)
+    with pytest.raises(OperatorError, match="was deleted"):
+        list(billing.bill(account, billing.late(account)))
+    assert [] == world.tables.late.of_period(CUSTOMER, START)
+    assert [Decimal(5)] == [one.quantity for one in world.late(world.period())]
+
+
+def test_a_subscription_whose_first_payment_never_came_holds_up_no_new_one(world: World) -> None:
+    """Made in the dashboard without a payment method it is incomplete, and expires: then another is made."""
+    items = world.stripe.v1.subscriptions.retrieve(cancel(world.at(START + DAY), invoice_now=True))["items"]
+    account = world.customers.account(CUSTOMER)
+    assert account is not None
+    wanted: Any = {
+        "customer": account.customer.stripe_customer_id,
+        "items": [{"price": item["price"]["id"]} for item in items["data"]],
+        "metadata": {OUR_ID: CUSTOMER},
+    }
+    charged = world.stripe.v1.subscriptions.create(wanted)
+    assert "incomplete" == charged.status
+    with pytest.raises(OperatorError, match="incomplete"):
+        come_back(world)
+    world.at(START + 3 * DAY)
+    assert "active" == world.stripe.v1.subscriptions.retrieve(come_back(world)).status
