@@ -22,9 +22,10 @@ from metering.core.instants import HOUR, hour_of
 from metering.core.periods import is_past_retention
 from metering.core.rating import tiered_amount
 from metering.core.rollup import NEWEST_VERSION, Hour, rollup
+from metering.core.settlements import UNBILLED_AFTER
 from metering.core.stripe_names import LATE_ITEM, OUR_ID, SETTLE_ITEM, meter_of_event_name
 from metering.core.usage import PeriodUsage
-from ops.late_usage import NO_DRAFT_AFTER, Billing
+from ops.late_usage import Billing
 from stripe_simulator.engine.billed import Invoice
 from tests.stripe.world import CUSTOMER, World
 
@@ -102,7 +103,7 @@ def books(world: World) -> Books:
 
 def _is_awaited(billing: BillingPeriod, now: datetime) -> bool:
     """Tell whether a period's invoice may still come: as long as a draft may last after its end."""
-    return billing.state is not PeriodState.FINALISED and now < billing.end + NO_DRAFT_AFTER
+    return billing.state is not PeriodState.FINALISED and now < billing.end + UNBILLED_AFTER
 
 
 def account_of(world: World) -> Account:

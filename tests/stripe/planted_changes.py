@@ -13,6 +13,7 @@ from metering.core.catalog import Catalog, Price, Terms
 from metering.core.instants import HOUR
 from metering.core.rollup import NEWEST_VERSION, Hour, rollup
 from metering.tables.charges import Charges
+from metering.tables.ledger import PENDING
 from ops import late_usage
 from stripe_report import invoices, subscription, work
 from stripe_report.reader import Reader
@@ -253,7 +254,7 @@ def the_rest_waits(patch: pytest.MonkeyPatch) -> None:
 
     def unless_pending(desk: Any, account: Any, billing: Any, now: datetime, *, fix: bool) -> Any:
         days = desk.tables.ledger.between(CUSTOMER, billing.start.date(), billing.end.date())
-        waits = any(entry.state == "pending" for day in days for entry in day.entries.values())
+        waits = any(entry.state == PENDING for day in days for entry in day.entries.values())
         return honest(desk, account, billing, now, fix=fix and not waits)
 
     patch.setattr("stripe_report.closing.reconcile_period", unless_pending)

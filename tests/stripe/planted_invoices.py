@@ -209,6 +209,7 @@ def the_same_key(patch: pytest.MonkeyPatch) -> None:
         return answers[0]
 
     patch.setattr(ops.subscriptions, "_create_subscription", replayed)
+    patch.setattr("ops.attach.end_unsold", lambda *_given: None)
 
 
 def in_a_trial(world: World) -> None:
