@@ -4,6 +4,7 @@ Source: docs/billing.md#periods.
 """
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import stripe
 
@@ -15,6 +16,8 @@ from ops.customers import replace_profile
 from ops.errors import OperatorError
 from ops.periods import end_unsold, keep_periods, mark_open_days, take_over
 from ops.subscriptions import SubscriptionRequest, subscribe
+
+_NEVER_BEGAN = "incomplete_expired"
 
 
 def attach(
@@ -34,7 +37,7 @@ def attach(
     OperatorError
         When the customer has another subscription, or as `ops.subscriptions.subscribe` says.
     """
-    account = _without_ended(client, account, tables)
+    account = _without_ended(client, account, tables, catalog)
     customers, customer = tables.customers, account.customer
     present = customer.stripe_subscription_id
     if present is not None and request.stripe_subscription_id not in {None, present}:
@@ -56,18 +59,25 @@ def attach(
     return attached.customer, mark_open_days(attached, tables.markers, now)
 
 
-def _without_ended(client: stripe.StripeClient, account: Account, tables: Tables) -> Account:
+def _without_ended(
+    client: stripe.StripeClient, account: Account, tables: Tables, catalog: Catalog
+) -> Account:
     """Forget a subscription that has ended, and end its period there, if nobody has looked since.
 
-    What it has not billed yet is its closing's: that is on the calendar from here on.
+    Its periods that no look saw are stored first. What it has not billed yet is its closing's: that is on the
+    calendar from here on.
     """
     customer = account.customer
     if customer.stripe_subscription_id is None:
         return account
-    ended_at = client.v1.subscriptions.retrieve(customer.stripe_subscription_id)["ended_at"]
-    if ended_at is None:
+    ended: Any = client.v1.subscriptions.retrieve(customer.stripe_subscription_id)
+    if ended["ended_at"] is None:
         return account
-    end = datetime.fromtimestamp(ended_at, UTC)
+    end = datetime.fromtimestamp(ended["ended_at"], UTC)
+    if ended["status"] != _NEVER_BEGAN:
+        for span in account.months_missed(datetime.fromtimestamp(ended["start_date"], UTC), end):
+            missed = BillingPeriod.opened(customer, span, catalog)
+            tables.customers.add_period(customer.customer_id, missed)
     for period in account.periods:
         if period.outlives(customer.stripe_subscription_id, end):
             cut = period.cut(end)

@@ -78,7 +78,7 @@ class JournalFile:
     path
         The database; its folder must exist. Beside it lie ``.lock`` and ``.ballast``.
     max_bytes
-        The size beyond which the database does not grow.
+        The size beyond which neither the database nor its write-ahead log grows.
 
     Raises
     ------
@@ -90,6 +90,8 @@ class JournalFile:
         self.path = path
         self.full = False
         self._ballast = path.with_name(path.name + ".ballast")
+        self._log = path.with_name(path.name + "-wal")
+        self._max_bytes = max_bytes
         self._lock = _lock(path)
         try:
             self._db = _open(path, max_bytes)
@@ -109,6 +111,7 @@ class JournalFile:
             one finds room.
         """
         try:
+            self._bound_log()
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
             self._db.execute("COMMIT")
@@ -124,6 +127,16 @@ class JournalFile:
         except BaseException:
             self._rollback()
             raise
+
+    def _bound_log(self) -> None:
+        """Empty a log that has outgrown its bound; it cannot be while somebody reads an old state of it."""
+        if not self._log.exists() or self._log.stat().st_size <= self._max_bytes:
+            return
+        (busy, _, _) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise JournalFullError(
+                f"another program reads {self.path} since {self._log.name} began to grow; end it"
+            )
 
     def _rollback(self) -> None:
         if self._db.in_transaction:

@@ -5,7 +5,6 @@ subscription as it is now, so that it does not matter how late or how often we a
 changed it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -188,23 +187,10 @@ def _add_missed(desk: Desk, account: Account, subscription: Subscription, until:
     """
     customer = _as_billed(account, subscription, desk.catalog) or account.customer
     count = 0
-    for span in _months(account, subscription, until):
+    for span in account.months_missed(subscription.began, until):
         billing = _opened(desk, customer, span, subscription).model_copy(update={"items": {}})
         count += desk.tables.customers.add_period(customer.customer_id, billing)
     return count
-
-
-def _months(account: Account, subscription: Subscription, until: datetime) -> Iterator[Period]:
-    anchor = account.customer.anchor
-    last = max((period.end for period in account.periods), default=None)
-    if anchor is None or last is None:
-        return
-    start = max(last, subscription.began, anchor)
-    while start < until:
-        month = Period.anchored(anchor, start)
-        end = min(month.end, until)
-        yield Period(start, end, nominal_end=month.end if end < month.end else None)
-        start = end
 
 
 def _cut(account: Account, end: datetime, tables: Tables) -> bool:

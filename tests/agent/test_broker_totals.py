@@ -146,3 +146,19 @@ def test_a_total_that_is_no_whole_number_is_refused(payload: str) -> None:
     tell(totals, 10, uptime="10 seconds", bytes__sent=1000 + before)
 
     assert sent(totals.observation()) == 1000
+
+
+def test_connections_below_none_cost_their_own_level_alone() -> None:
+    """A broker counts fewer clients than none for a moment: totals go on, the level is flagged."""
+    totals = BrokerTotals()
+    before = size("clients/connected", "-1") + size("uptime", "10 seconds")
+    tell(totals, 10, clients__connected=-1, uptime="10 seconds", bytes__sent=1000 + before)
+    odd = totals.observation()
+    tell(totals, 20, uptime="20 seconds", clients__connected=3)
+    good = totals.observation()
+
+    assert 1000 == sent(odd)
+    assert odd is not None
+    assert good is not None
+    assert ({}, {"mqtt_connections": 2}) == (odd.gauges, good.gauges)
+    assert [True, False] == ["mqtt_connections_failed" in seen.flags for seen in (odd, good)]

@@ -82,6 +82,27 @@ class OneLook:
         return {}
 
 
+def test_the_log_is_bounded_while_somebody_reads_the_journal(path: Path) -> None:
+    """A shell or a backup left open pins the log: ticks fail beyond the bound until it has ended."""
+    log = path.with_name("journal-wal")
+    with closing(JournalFile(path, MEGABYTE)) as journal:
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM meta").fetchall()
+            with pytest.raises(JournalFullError, match="another program reads"):
+                _ticks(journal, 1000)
+            assert not journal.full
+            assert 2 * MEGABYTE > log.stat().st_size
+        _ticks(journal, 1)
+        assert MEGABYTE > log.stat().st_size
+
+
+def _ticks(journal: JournalFile, count: int) -> None:
+    for number in range(count):
+        with journal.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('tick', ?)", (f"{number:08d}" * 1000,))
+
+
 def test_an_observation_that_could_not_be_written_is_offered_again(path: Path, unlimited: None) -> None:
     """After a restart of the source, nobody else knows what it counted before."""
     machine = Machine()

@@ -1,13 +1,15 @@
 """The mosquitto collector, against the real broker and clients that count at their own sockets."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
+from agent.collectors.mosquitto.broker_totals import BrokerTotals
 from agent.collectors.mosquitto.collector import MosquittoCollector
 from agent.engine.meter import Continuity, elapsed_between, judge
-from agent.engine.observation import Observation, SourceError
+from agent.engine.observation import Moment, Observation, SourceError
 from agent.engine.own import without_own
 from local.measuring.mqtt_wire import Counts, WireClient
 from local.services.mosquitto import Mosquitto
@@ -92,6 +94,32 @@ def test_messages_are_counted_exactly_in_both_directions(
     assert app.counts.messages_received == 20
     assert as_metrics(device.counts, app.counts) == counters(seen)
     assert seen.gauges == {"mqtt_connections": 2}
+
+
+def test_one_unreadable_value_costs_its_round_and_not_the_connection(
+    broker: Mosquitto, watch: Watch, next_round: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a broker tells wrongly for a moment is read again when it tells it right."""
+    collector = watch(broker)
+    next_round(collector)
+    told, wrong = BrokerTotals.message, {"$SYS/broker/bytes/sent"}
+
+    def message(totals: BrokerTotals, topic: str, payload: bytes, *, retained: bool, at: Moment) -> None:
+        if topic in wrong:
+            wrong.remove(topic)
+            payload = b"-" + payload[1:]
+        told(totals, topic, payload, retained=retained, at=at)
+
+    monkeypatch.setattr(BrokerTotals, "message", message)
+    statuses: set[str] = set()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and "unsupported" not in statuses:
+        statuses.add(status_of(collector))
+    while time.monotonic() < deadline and status_of(collector) == "unsupported":
+        continue
+
+    assert "unsupported" in statuses
+    assert as_metrics(Counts()) == counters(next_round(collector))
 
 
 def test_qos2_and_retained_messages_are_missed_by_an_old_broker_in_one_count_alone(

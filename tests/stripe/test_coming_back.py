@@ -78,6 +78,24 @@ def test_what_is_unsent_at_the_return_is_on_the_old_subscription_s_draft_or_late
     assert late == [(one.quantity, one.amount) for one in world.late(period)]
 
 
+def test_a_period_that_began_and_ended_before_any_look_is_the_old_subscription_s(world: World) -> None:
+    """Cancelled five minutes into a new period, attached three later: its first hour is sold, not a gap."""
+    end = world.period().end
+    world.at(end + 5 * MINUTE).use(end, {"mqtt_bytes_sent": 13 * GIB})
+    old = cancel(world, invoice_now=True)
+    world.at(end + 8 * MINUTE)
+    come_back(world)
+    _, short, new = world.customers.periods(CUSTOMER)
+    assert (end, end + 5 * MINUTE, old, True) == (short.start, short.end, short.subscription_id, short.sold)
+    assert end + HOUR == new.start
+
+    while world.now < end + 4 * DAY:
+        world.later(HOUR).dispatch()
+        world.close()
+    late = [(one.quantity, one.amount) for one in world.late(world.customers.periods(CUSTOMER)[1])]
+    assert [(Decimal(13), Decimal("0.30"))] == late
+
+
 def test_a_last_invoice_that_nobody_finalises_is_an_alarm(world: World) -> None:
     """Where the last invoice stays a draft for good, its period stays open and the draft is told of."""
     metrics.clear_metrics()

@@ -77,6 +77,7 @@ METRICS: Mapping[str, str] = {
     "publish/messages/received": "mqtt_messages_received",
 }
 CONNECTED = "clients/connected"
+_CONNECTIONS_FAILED = "mqtt_connections_failed"
 VERSION = "version"
 TOPICS: tuple[str, ...] = tuple(PREFIX + name for name in (UPTIME, VERSION, CONNECTED, *METRICS))
 
@@ -100,6 +101,7 @@ class BrokerTotals:
         self._own = OwnTraffic()
         self._totals: dict[str, _Total] = {}
         self._connected: int | None = None
+        self._odd = False
         self._version: tuple[int, ...] | None = None
         self._last: _Life | None = None
         self._now: _Life | None = None
@@ -112,6 +114,7 @@ class BrokerTotals:
         self._own = OwnTraffic()
         self._totals.clear()
         self._connected = None
+        self._odd = False
         self._version = None
         self._uptime = None
         self._last, self._now = self._now or self._last, None
@@ -123,7 +126,8 @@ class BrokerTotals:
     def message(self, topic: str, payload: bytes, *, retained: bool, at: Moment) -> None:
         """A message of the subscription, in stream order; ``at`` is its arrival.
 
-        Raises `UnreadableTopicError`; the message's own bytes are counted all the same.
+        Raises `UnreadableTopicError`, but for the connections, which are on nobody's bill: a broker may tell
+        fewer than none for a moment. The message's own bytes are counted all the same.
         """
         before = self._own
         self._own += OwnTraffic(
@@ -138,7 +142,7 @@ class BrokerTotals:
         elif name == UPTIME:
             self._paces(_whole(topic, payload, _SECONDS), at, retained=retained)
         elif name == CONNECTED:
-            self._connected = _whole(topic, payload)
+            self._connections(topic, payload)
         elif name in METRICS:
             self._totals[name] = _Total(_whole(topic, payload), OwnTraffic() if retained else before)
 
@@ -162,7 +166,7 @@ class BrokerTotals:
             counters={Series(METRICS[name]): total.value for name, total in self._totals.items()},
             # The watcher is one of the clients.
             gauges={} if self._connected is None else {"mqtt_connections": max(0, self._connected - 1)},
-            flags=frozenset({"lower_bound"}) if self._misses_messages() else frozenset(),
+            flags=self._flags(),
             own=self.own(),
             held={
                 Series(METRICS[name]): _part(name, self._earlier + total.own)
@@ -174,6 +178,17 @@ class BrokerTotals:
         """All that this process's watching has caused, be it in a total yet or not."""
         caused = self._earlier + self._own
         return {Series(metric): _part(name, caused) for name, metric in METRICS.items()}
+
+    def _connections(self, topic: str, payload: bytes) -> None:
+        self._connected, self._odd = None, False
+        try:
+            self._connected = _whole(topic, payload)
+        except UnreadableTopicError:
+            self._odd = True
+
+    def _flags(self) -> frozenset[str]:
+        told = {"lower_bound": self._misses_messages(), _CONNECTIONS_FAILED: self._odd}
+        return frozenset(flag for flag, is_so in told.items() if is_so)
 
     def _paces(self, uptime: int, at: Moment, *, retained: bool) -> None:
         # The retained one is the last round's: with the first live one it tells the pace already.

@@ -95,6 +95,7 @@ class MosquittoCollector:
         self._totals = BrokerTotals()
         self._ended: deque[Observation] = deque(maxlen=_ENDED_KEPT)
         self._problem: tuple[str, str] | None = None
+        self._unreadable: dict[str, str] = {}
         self._last_message_ns = 0
         self._subscribed_ns: int | None = None
         self._collected: Moment | None = None
@@ -159,6 +160,8 @@ class MosquittoCollector:
             return self._ended.popleft()
         if self._problem is not None:
             raise SourceError(*self._problem)
+        if self._unreadable:
+            raise SourceError("unsupported", next(iter(self._unreadable.values())))
         awake = self._now().awake_ns
         live = self._totals.live
         if live is None or awake - self._last_message_ns < _ROUND_GAP_SECONDS * _NS:
@@ -239,6 +242,7 @@ class MosquittoCollector:
             self._totals.exchanged(subscribe_size(TOPICS), suback_size(len(reasons)))
             self._subscribed_ns = self._now().awake_ns
             self._problem = None
+            self._unreadable.clear()
             refused = [topic for topic, reason in zip(TOPICS, reasons, strict=True) if reason.is_failure]
             if refused:
                 self._problem = ("denied", f"the broker refuses to subscribe us to {', '.join(refused)}")
@@ -258,8 +262,9 @@ class MosquittoCollector:
             self._last_message_ns = at.awake_ns
             try:
                 self._totals.message(message.topic, bytes(message.payload), retained=message.retain, at=at)
+                self._unreadable.pop(message.topic, None)
             except UnreadableTopicError as error:
-                self._problem = ("unsupported", str(error))
+                self._unreadable[message.topic] = str(error)
             self._changed.notify_all()
 
     def _on_disconnect(

@@ -3,6 +3,7 @@
 Source: docs/storage.md#tables (what the Customers table holds) and docs/billing.md#periods.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -220,3 +221,20 @@ class Account:
             return False
         had = any(stored.start == period.start for stored in self.periods)
         return had or self.customer.stripe_subscription_id is not None
+
+    def months_missed(self, began: datetime, until: datetime) -> Iterator[Period]:
+        """Yield the months of the anchor that no look stored, of a subscription up to an instant.
+
+        They begin where the last stored period ends, and nothing is yielded of the time before the
+        subscription began.
+        """
+        anchor = self.customer.anchor
+        last = max((period.end for period in self.periods), default=None)
+        if anchor is None or last is None:
+            return
+        start = max(last, began, anchor)
+        while start < until:
+            month = Period.anchored(anchor, start)
+            end = min(month.end, until)
+            yield Period(start, end, nominal_end=month.end if end < month.end else None)
+            start = end

@@ -6,7 +6,7 @@ strongly consistent. Source: docs/storage.md#tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -33,12 +33,14 @@ def key(partition: str, sort: str) -> Item:
 class Written:
     """What became of a conditional write.
 
-    ``held`` tells whether the condition held, so that it took place; ``before`` is the item that was there,
-    in either case, where it was asked for.
+    ``held`` tells whether the condition held, so that it took place; ``before`` is the item that was there:
+    always where a put was refused, else where it was asked for. ``again`` tells that the one that was refused
+    was not the first attempt.
     """
 
     held: bool
     before: Item | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,16 @@ class TableAccess:
     def put_if(
         self, condition: str, item: Item, *, tell_before: bool = False, **values: str | int
     ) -> Written:
-        """Put an item if the condition holds of the one that is there; ``values`` fill its ``:names``."""
-        told: dict[str, Any] = {"ReturnValues": "ALL_OLD"} if tell_before else {}
+        """Put an item if the condition holds of the one that is there; ``values`` fill its ``:names``.
+
+        Where an answer is lost, botocore sends the put again, and the condition of the second attempt meets
+        what the first one wrote: that has held.
+        """
+        told: dict[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         if tell_before:
-            told["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        return self._write_if(self.client.put_item, condition, values, Item=item, **told)
+            told["ReturnValues"] = "ALL_OLD"
+        written = self._write_if(self.client.put_item, condition, values, Item=item, **told)
+        return replace(written, held=True) if written.again and written.before == item else written
 
     def update_if(self, condition: str, where: Item, update: str, **values: str | int) -> Written:
         """Update the item of a key if the condition holds of it."""
@@ -111,7 +118,8 @@ class TableAccess:
             if error.response["Error"]["Code"] != _REFUSED:
                 raise
             refused: dict[str, Any] = {**error.response}
-            return Written(held=False, before=refused.get("Item"))
+            again = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0
+            return Written(held=False, before=refused.get("Item"), again=again)
         return Written(held=True, before=answer.get("Attributes"))
 
 
