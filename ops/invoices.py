@@ -3,7 +3,7 @@
 Source: docs/billing.md#settling.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -53,10 +53,30 @@ def refuse_unknown_invoices(
             )
 
 
-def lines_of_void(client: stripe.StripeClient, invoice_id: str) -> Iterator[VoidLine]:
-    """Yield the lines of a void invoice but for the metered ones, which are worked out of the usage."""
+def voided_invoices(client: stripe.StripeClient, invoice_ids: Iterable[str]) -> Iterator[list[VoidLine]]:
+    """Yield the lines of each void invoice, the newest invoice first, but for the metered ones.
+
+    Metered lines are worked out of the usage.
+    """
     prices = _Prices(client)
-    for line in client.v1.invoices.retrieve(invoice_id).lines.auto_paging_iter():
+    invoices = [client.v1.invoices.retrieve(invoice_id) for invoice_id in invoice_ids]
+    for invoice in sorted(invoices, key=lambda invoice: invoice.created, reverse=True):
+        yield list(_other_lines(invoice, prices))
+
+
+def lines_to_be_settled(voids: Sequence[list[VoidLine]], settled: Collection[str | None]) -> list[VoidLine]:
+    """Choose one void invoice of a period: each later one was made in place of the one before.
+
+    That is the one whose lines are settled already, else the newest.
+    """
+    for lines in voids:
+        if any(line.line_id in settled for line in lines):
+            return lines
+    return voids[0] if voids else []
+
+
+def _other_lines(invoice: stripe.Invoice, prices: "_Prices") -> Iterator[VoidLine]:
+    for line in invoice.lines.auto_paging_iter():
         price_id = _price_of(line)
         if price_id is not None and prices.is_metered(price_id):
             continue
@@ -99,9 +119,9 @@ class _Invoices:
         self._prices = _Prices(client)
 
     def of_period(self) -> Iterator[stripe.Invoice]:
-        """Yield those that bill the period and are not void."""
+        """Yield those that bill the period, or did until they became void."""
         for invoice in self._listed():
-            if invoice.status != InvoiceStatus.VOID and self._bills(invoice):
+            if self._bills(invoice):
                 yield invoice
 
     def _listed(self) -> Iterator[stripe.Invoice]:

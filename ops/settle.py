@@ -23,7 +23,7 @@ from metering.tables.tables import Tables
 from metering.tables.usage import period_usage
 from ops.errors import OperatorError
 from ops.invoice_items import is_deleted, make_invoice_items
-from ops.invoices import VoidLine, lines_of_void, refuse_unknown_invoices
+from ops.invoices import VoidLine, lines_to_be_settled, refuse_unknown_invoices, voided_invoices
 from ops.late_usage import sent_by_hour
 
 
@@ -69,14 +69,16 @@ def settle(
     refuse_unknown_invoices(client, customer, billing, {record.invoice_id for record in records})
     if decision.kind is SettleKind.BILL:
         _refuse_without_stripe_customer(client, customer)
-    void = [line for invoice_id in _void(records) for line in lines_of_void(client, invoice_id)]
+    voids = list(voided_invoices(client, _void(records)))
     while True:
         known = tables.settlements.of_period(customer.customer_id, billing.start)
+        void = lines_to_be_settled(voids, {item.invoice_line for item in known})
         usage = _unbilled(customer, billing, records, known, tables, catalog)
         new = list(_items(customer, billing, decision, known, usage, void))
         if new:
             tables.audit.write(_entry(customer.customer_id, decision, known, new))
-        if all(tables.settlements.put(item) for item in new):
+        # Usage comes last: after a crash in between it is still unbilled, and so the period still listed.
+        if all(tables.settlements.put(item) for item in reversed(new)):
             break
     items = [*known, *new]
     made: list[tuple[SettleItem, str]] = []

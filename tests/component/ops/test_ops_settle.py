@@ -10,6 +10,7 @@ from metering.core.accounts import BillingPeriod, PeriodState
 from metering.core.billed import InvoiceStatus, PeriodInvoice
 from metering.core.instants import format_instant
 from metering.core.settlements import SettleItem
+from metering.tables.charges import Charges
 from tests.component.ops.desk import Desk
 
 METER = "mqtt_traffic"
@@ -62,7 +63,7 @@ def listed(desk: Desk) -> dict[str, Any]:
     return answer
 
 
-def voided(desk: Desk, *, fee: int = 2900) -> str:
+def voided(desk: Desk, *, fee: int = 2900, number: int = 1) -> str:
     """Let the period have ended with an invoice of a fee that is void; return its id."""
     customer = desk.tables.customers.customer("acme")
     assert customer is not None
@@ -73,6 +74,7 @@ def voided(desk: Desk, *, fee: int = 2900) -> str:
     record = PeriodInvoice(
         customer_id="acme",
         period_start=period(desk).start,
+        number=number,
         invoice_id=made.id,
         status=InvoiceStatus.VOID,
         ends_period=True,
@@ -82,8 +84,9 @@ def voided(desk: Desk, *, fee: int = 2900) -> str:
         seen_at=period(desk).end,
     )
     assert desk.tables.invoices.add(record)
-    final = period(desk).model_copy(update={"state": PeriodState.FINALISED, "invoice_id": made.id})
-    assert desk.tables.customers.replace_period("acme", period(desk), final)
+    if period(desk).state is not PeriodState.FINALISED:
+        final = period(desk).model_copy(update={"state": PeriodState.FINALISED, "invoice_id": made.id})
+        assert desk.tables.customers.replace_period("acme", period(desk), final)
     return made.id
 
 
@@ -179,6 +182,60 @@ def test_a_void_invoice_without_usage_is_settled_for_its_fee(unbilled: Desk) -> 
     assert ["void invoice"] == [row["meter"] for row in listed(unbilled)["unbilled"]]
     unbilled.good(*settle(unbilled, "--write-off"))
     assert [Decimal("29.00")] == [item.amount for item in settled(unbilled)]
+
+
+def test_of_several_void_invoices_the_newest_is_settled(unbilled: Desk) -> None:
+    """Corrected at Stripe and void as well: the fee is charged once, also where it comes after the first."""
+    voided(unbilled, fee=2500)
+    unbilled.simulator.clock.advance(60)
+    newest = voided(unbilled, number=2)
+    unbilled.good(*settle(unbilled, "--bill"))
+    fees = [item.invoice_line for item in settled(unbilled) if item.invoice_line]
+    assert [newest in str(fees[0]), Decimal("31.00")] == [
+        True,
+        sum(item.amount for item in settled(unbilled)),
+    ]
+
+    unbilled.simulator.clock.advance(60)
+    voided(unbilled, number=3)
+    unbilled.good(*settle(unbilled, "--bill"))
+    assert Decimal("31.00") == sum(item.amount for item in settled(unbilled))
+
+
+def test_refused_while_a_void_invoice_is_not_written_down(acme: Desk) -> None:
+    """Its fee would be missing: finalised and void between two looks, nothing is known of it yet."""
+    first = period(acme)
+    acme.used("acme", first.span.first_hour, gib=30)
+    acme.simulator.clock.set(int((first.end + timedelta(days=5)).timestamp()))
+    [invoice] = [
+        one for one in acme.stripe.v1.invoices.list().data if one.period_end == first.end.timestamp()
+    ]
+    acme.stripe.v1.invoices.void_invoice(invoice.id)
+    assert f"{invoice.id} bills this period and is not written down yet" in acme.wrong(
+        1, *settle(acme, "--bill")
+    )
+    assert [] == settled(acme)
+
+
+def test_a_crash_between_the_intents_leaves_the_period_listed(
+    unbilled: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two lines is written down; the next run writes the other, and the fee is not forgotten."""
+    voided(unbilled)
+    put = Charges.put
+
+    def crash(*_: Any) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(
+        Charges, "put", lambda *given: monkeypatch.setattr(Charges, "put", crash) or put(*given)
+    )
+    with pytest.raises(RuntimeError):
+        unbilled.run(*settle(unbilled, "--bill"))
+    monkeypatch.setattr(Charges, "put", put)
+    assert [METER] == [row["meter"] for row in listed(unbilled)["unbilled"]]
+    unbilled.good(*settle(unbilled, "--bill"))
+    assert [Decimal("2.00"), Decimal(29)] == sorted(item.amount for item in settled(unbilled))
 
 
 def test_the_audit_comes_first(unbilled: Desk) -> None:
