@@ -7,7 +7,7 @@ matter how late, how often or in which order looks are asked for.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import stripe
@@ -79,7 +79,7 @@ def close_period(desk: Desk, customer_id: str, period_start: datetime, now: date
     if found.is_final:
         return _finalised(desk, customer_id, found, now)
     if not account.customer.is_reported:
-        return ClosingStep(_later(found, now))
+        return _waiting(desk, customer_id, found, now)
     return _brought_up_to_date(desk, account, found, now)
 
 
@@ -119,20 +119,27 @@ def _brought_up_to_date(desk: Desk, account: Account, found: PeriodInvoices, now
         if not is_refused_for_good(error):
             raise
         refused = error
+    step = replace(
+        _waiting(desk, customer_id, found, now), refused=refused, sent=sent, reconciliation=compared
+    )
+    # Where no draft is left that would take it, what Stripe refuses for good is looked at like the rest.
+    hurries = now < billing.end + UNBILLED_AFTER or bool(found.drafts)
+    soon = hurries and (sent.pending or compared.differing)
+    return replace(step, again=now + SOON) if soon else step
+
+
+def _waiting(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime) -> ClosingStep:
+    """Tell what becomes of a period whose invoice is not final; a suspended customer's waits as well."""
+    billing = found.billing
     late = now >= billing.end + UNBILLED_AFTER
     if late and found.final.all:
         # A draft is left, or no invoice ends the period any more: what the others billed is not unbilled.
         _noted(desk, customer_id, found.final, now)
-    # Where no draft is left that would take it, what Stripe refuses for good is looked at like the rest.
-    hurries = not late or bool(found.drafts)
     return ClosingStep(
-        again=now + SOON if hurries and (sent.pending or compared.differing) else _later(found, now),
+        again=_later(found, now),
         unbilled=late and not found.drafts and _is_unbilled(desk, customer_id, billing),
         stuck=any(_finalizes_at(draft, now) is None for draft in found.drafts),
-        refused=refused,
         unexpected=_unexpected(desk, customer_id, billing, found.drafts),
-        sent=sent,
-        reconciliation=compared,
     )
 
 

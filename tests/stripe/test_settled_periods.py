@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metering.aws.observability import metrics
-from metering.core.accounts import PeriodState
+from metering.core.accounts import PeriodState, Status
 from metering.core.billed import InvoiceStatus
 from metering.core.instants import HOUR
 from metering.core.settlements import SettleItem, SettleKind
@@ -160,6 +160,23 @@ def test_what_a_threshold_s_invoice_billed_is_not_unbilled(world: World) -> None
     metrics.clear_metrics()
     _look(world.later(DAY))
     assert 0 == _counted("periods_unbilled")
+
+
+def test_a_suspended_customer_s_period_is_told_of_and_can_be_settled(world: World) -> None:
+    """Unbilled usage and a draft that nobody finalises are alarms, and what others billed is written down."""
+    middle = _invoice(InvoiceStatus.PAID, 20, until=START + DAY)
+    _with_invoices(_used(world), middle)
+    profile = world.customers.customer(CUSTOMER)
+    assert profile is not None
+    world.customers.replace(profile, profile.model_copy(update={"status": Status.SUSPENDED}))
+    _look(world)
+    assert 1 <= _counted("periods_unbilled")
+    assert Decimal(20) == world.billed(world.period()).quantity(METER)
+
+    draft = _invoice(InvoiceStatus.DRAFT, 10, name="in_2", until=START + DAY)
+    _with_invoices(world, middle, draft)
+    _look(world.later(DAY))
+    assert 1 <= _counted("drafts_stuck")
 
 
 def test_a_draft_that_is_left_beside_the_invoice_leaves_only_what_is_on_it_unbilled(world: World) -> None:
