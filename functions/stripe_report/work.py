@@ -60,6 +60,10 @@ class Writer:
         metering.tables.ledger.VersionConflictError
             When others kept writing the same ledger; the queue gives the message again.
         """
+        entry = _entry_of(work)
+        if entry is not None and not self._tables.closings.has(entry):
+            # An earlier message about the same entry was worked on and has put another in its place.
+            return
         try:
             _again_on_conflict(lambda: self._work(work, now))
         except stripe.StripeError as error:
@@ -216,6 +220,16 @@ class Writer:
     def _refresh(self, account: Account, now: datetime) -> None:
         with refusals_named(account.customer.customer_id):
             tell_refreshed(account, refresh(self._desk, account, now))
+
+
+def _entry_of(work: Work) -> Closing | Retry | None:
+    """Return the entry of the calendar that a message comes from."""
+    match work:
+        case Close(customer_id=customer_id, period_start=start, at=at):
+            return Closing(customer_id, start, at)
+        case Reconcile(customer_id=customer_id, tries=tries, at=at) if at is not None:
+            return Retry(customer_id, tries, at)
+    return None
 
 
 def _is_open(account: Account, start: datetime) -> bool:

@@ -9,11 +9,13 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+import stripe
 
 from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
 from metering.core.instants import HOUR
 from metering.tables.ledger import SENT, EntryState, refused
+from stripe_report.dispatch import due_closings
 from stripe_report.gateway import MeterEvent
 from stripe_report.messages import Reconcile
 from stripe_simulator.serving.account import StripeAccount
@@ -69,6 +71,25 @@ def test_no_period_is_looked_at_before_it_is_over(world: World) -> None:
     assert PeriodState.OPEN is world.period().state
     assert 1 == world.at(END).close()
     assert PeriodState.CLOSING is world.period().state
+
+
+def test_a_queue_that_is_behind_multiplies_no_entry_of_the_calendar(world: World) -> None:
+    """Asked for three times before its turn came, a look is made once, and so is a retry."""
+    world.at(END)
+    world.gateway.reader.subscription = _away  # type: ignore[method-assign, assignment]  # the test's own
+    world.work([Reconcile(customer_id=CUSTOMER)])
+    world.later(DAY)
+    for _ in range(2):
+        behind = [*due_closings(world.tables.closings, world.now)] * 3
+        assert {"close", "reconcile"} == {one.work for one in behind}
+        for message in behind:
+            world.later(timedelta(seconds=7)).work([message])
+        world.later(DAY)
+    assert 2 == len([*world.tables.closings.due(world.now)])
+
+
+def _away(*_: object) -> Any:
+    raise stripe.APIConnectionError("away")  # type: ignore[no-untyped-call]  # the SDK has no types there
 
 
 def test_a_period_whose_last_hour_is_not_settled_is_looked_at_again_in_five_minutes(world: World) -> None:

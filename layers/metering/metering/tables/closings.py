@@ -2,8 +2,9 @@
 
 Keys in the Customers table: ``pk`` = ``closing#<shard>``, ``sk`` = ``<when>#<customer>#<period start>``, so
 that what is due is one query of what has come, however many periods are still open. An item is a hint:
-looking twice does no harm, and one whose period is final is removed. Source:
-docs/stripe-protocol.md#closing-a-period; docs/decisions/0008-a-calendar-of-closings.md.
+looking twice does no harm, and one whose period is final is removed. Whoever works on an item puts another in
+its place, so it is worked on only while it is there: else a queue that is behind would make two of one.
+Source: docs/stripe-protocol.md#closing-a-period; docs/decisions/0008-a-calendar-of-closings.md.
 
 A nightly reconciliation that Stripe did not let through is entered too, with ``again-<tries>`` in place of
 the period's start. Source: docs/decisions/0021-a-reconciliation-comes-back-by-the-calendar.md.
@@ -60,6 +61,10 @@ class Closings(TableAccess):
         """Enter a look, or a retry, into the calendar."""
         self.put_item(_key(entry))
 
+    def has(self, entry: Closing | Retry) -> bool:
+        """Tell whether a look, or a retry, is still in the calendar: strongly consistent."""
+        return self.get(*_place(entry)) is not None
+
     def move(self, closing: Closing, at: datetime) -> None:
         """Look again at another time. A crash in between leaves both entries, never none."""
         self.put(Closing(closing.customer_id, closing.period_start, at))
@@ -76,9 +81,13 @@ def _second(instant: datetime) -> str:
 
 
 def _key(entry: Closing | Retry) -> Item:
+    return key(*_place(entry))
+
+
+def _place(entry: Closing | Retry) -> tuple[str, str]:
     what = f"{_AGAIN}{entry.tries}" if isinstance(entry, Retry) else format_instant(entry.period_start)
     shard, when = shard_of(entry.customer_id), _second(entry.at)
-    return key(f"closing#{shard}", f"{when}#{entry.customer_id}#{what}")
+    return f"closing#{shard}", f"{when}#{entry.customer_id}#{what}"
 
 
 def _entry(item: Item) -> Closing | Retry:
