@@ -56,7 +56,8 @@ def adjust(
     WrongInputError
         When there is no such meter, or the hours are not the period's.
     OperatorError
-        When the period's hours have expired.
+        When the period's hours have expired, or the period or the meter in it is not sold: no bill would
+        change.
     pydantic.ValidationError
         When the quantity is none that can be told to Stripe.
     """
@@ -67,6 +68,13 @@ def adjust(
         )
     if wanted.meter not in catalog.meters:
         raise WrongInputError(f"--meter: no meter {wanted.meter!r}; there are {', '.join(catalog.meters)}")
+    price = billing.terms(catalog).meters.get(wanted.meter)
+    if not billing.sold or price is None or price.unlimited:
+        raise OperatorError(
+            f"the period {format_instant(billing.start)} of {customer_id} "
+            f"{f'sells no {wanted.meter}, or without a price' if billing.sold else 'is not sold'}: there is "
+            "nothing to adjust"
+        )
     first, last = wanted.hours or (billing.span.first_hour, billing.span.end_hour - HOUR)
     if not (billing.span.has_hour(first) and billing.span.has_hour(last)):
         bounds = f"{format_instant(billing.span.first_hour)}..{format_instant(billing.span.end_hour - HOUR)}"

@@ -19,6 +19,7 @@ from metering.tables.markers import Markers
 from metering.tables.tables import Tables
 from ops.errors import OperatorError, WrongInputError
 
+_A_DAY = len("2026-11-22")
 _CLOCK_AHEAD = timedelta(hours=2)
 """Reports may be a little ahead of us; their hours belong to the present period all the same."""
 
@@ -154,10 +155,14 @@ def chosen_period(account: Account, text: str) -> BillingPeriod:
     Raises
     ------
     WrongInputError
-        When no stored period starts so; the text lists those there are.
+        When no stored period starts so, or more than one does; the text lists those there are.
     """
-    for period in account.periods:
-        if format_instant(period.start).startswith(text) and text:
-            return period
-    starts = ", ".join(format_instant(period.start) for period in account.periods) or "none"
-    raise WrongInputError(f"--period: no period starts at {text!r}; stored are {starts}")
+    starts = {format_instant(period.start): period for period in account.periods}
+    found = [start for start in starts if start.startswith(text) and len(text) >= _A_DAY]
+    if len(found) == 1:
+        return starts[found[0]]
+    if found:
+        raise WrongInputError(
+            f"--period: more than one period starts at {text!r}; give the whole of {', '.join(found)}"
+        )
+    raise WrongInputError(f"--period: no period starts at {text!r}; stored are {', '.join(starts) or 'none'}")

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from metering.core.accounts import BillingPeriod
 from metering.core.adjustments import Adjustment
-from metering.core.catalog import builtin_catalog
-from metering.core.instants import HOUR
+from metering.core.catalog import Override, builtin_catalog
+from metering.core.instants import HOUR, format_instant
 from metering.tables.usage import period_usage
 from tests.component.ops.desk import Desk
 
@@ -143,3 +144,34 @@ def test_an_expired_period_is_not_adjusted(acme: Desk) -> None:
 
     start = long_ago.isoformat()[:10]
     assert "expired" in acme.wrong(1, *asked(acme, "1"), "--period", start)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"sold": False}, "is not sold: there is nothing to adjust"),
+        ({"meters": ("devices",)}, "sells no mqtt_traffic, or without a price: there is nothing to adjust"),
+        ({"plan": "enterprise@1", "override": Override(base_fee=Decimal(500))}, "sells no mqtt_traffic"),
+    ],
+)
+def test_what_is_not_sold_is_not_adjusted(acme: Desk, changed: dict[str, Any], said: str) -> None:
+    """It would change no bill: that is said, and nothing is written down."""
+    other = period(acme).model_copy(update=changed)
+    assert acme.tables.customers.replace_period("acme", period(acme), other)
+    assert said in acme.wrong(1, *asked(acme, "5"))
+    assert ([], []) == (stored(acme), acme.tables.audit.of("acme"))
+
+
+@pytest.mark.parametrize("digits", [1, 7, 10])
+def test_a_period_that_is_named_by_less_than_itself_is_refused(acme: Desk, digits: int) -> None:
+    """Two periods began on one day; neither a day of two periods nor a part of a day names one."""
+    first = period(acme)
+    back = first.start + timedelta(minutes=30)
+    assert acme.tables.customers.replace_period("acme", first, first.cut(back))
+    assert acme.tables.customers.add_period("acme", first.model_copy(update={"start": back}))
+    command = asked(acme, "5")
+    start = format_instant(first.start)
+    short = [part if part != start[:10] else start[:digits] for part in command]
+    assert "period starts at" in acme.wrong(2, *short)
+    acme.good(*(part if part != start[:10] else start for part in command))
+    assert [first.start] == [one.period_start for one in stored(acme)]
