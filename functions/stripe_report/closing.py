@@ -144,11 +144,15 @@ def _waiting(desk: Desk, customer_id: str, found: PeriodInvoices, now: datetime)
 
 
 def _is_unbilled(desk: Desk, customer_id: str, billing: BillingPeriod) -> bool:
-    """Tell whether usage is neither billed nor settled."""
+    """Tell whether usage is neither billed nor covered."""
     tables = desk.tables
     billed = billed_of(billing, tables.invoices.of_period(customer_id, billing.start))
-    settled = tables.settlements.of_period(customer_id, billing.start)
-    return bool(unbilled_usage(desk.usage(customer_id, billing), billed, settled))
+    covered = [
+        *tables.late.of_period(customer_id, billing.start),
+        *tables.settlements.of_period(customer_id, billing.start),
+    ]
+    found = unbilled_usage(desk.usage(customer_id, billing), billed, covered)
+    return any(usage.quantity > 0 for usage in found)
 
 
 def _unexpected(
@@ -196,9 +200,11 @@ def _watched(desk: Desk, account: Account, billing: BillingPeriod, now: datetime
         return ClosingStep(None)
     records = _noted(desk, customer_id, invoices_of(desk, account, billing), now)
     news = tuple(record for record in records if record not in known)
+    late = now >= billing.end + UNBILLED_AFTER
     return ClosingStep(
         _watch_again(records, billing, now),
         news=news,
+        unbilled=late and billed_of(billing, records).void and _is_unbilled(desk, customer_id, billing),
         unexpected=_unexpected(desk, customer_id, billing, news),
     )
 

@@ -4,6 +4,7 @@ Ours are the invoices of the period's own subscription; another subscription of 
 invoices with the same dates. Source: docs/billing.md#what-billed-means.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from metering.core.accounts import BillingPeriod
 from metering.core.billed import InvoiceStatus, PeriodInvoice, newest
 from metering.core.catalog import Catalog
 from metering.core.exact import EXACT
-from metering.core.rating import tiered_amount
+from metering.core.rating import CENT, tiered_amount
 
 _AT_A_PERIODS_END = frozenset({"subscription_cycle", "subscription_update"})
 _AT_THE_END = timedelta(minutes=1)
@@ -110,17 +111,21 @@ class PeriodInvoices:
 
     def _mispriced(self, catalog: Catalog) -> tuple[str, ...]:
         """Name the meters whose invoiced amount is not the rating of their invoiced quantity."""
-        lines = [
-            line for invoice in self.all if invoice.status.counts for line in within(invoice, self.billing)
-        ]
+        counted = [within(invoice, self.billing) for invoice in self.all if invoice.status.counts]
+        lines = [line for of_one in counted for line in of_one]
         quantities = _sums((line.meter, line.quantity) for line in lines)
         amounts = _sums((line.meter, line.amount) for line in lines)
+        parts = Counter(
+            meter for of_one in counted for meter in {line.meter for line in of_one if line.amount}
+        )
         prices = self.billing.terms(catalog).meters
         return tuple(
             sorted(
                 meter
                 for meter, amount in amounts.items()
-                if meter not in prices or amount != tiered_amount(quantities[meter], prices[meter].tiers)
+                if meter not in prices
+                or abs(amount - tiered_amount(quantities[meter], prices[meter].tiers))
+                > _rounded(parts[meter])
             )
         )
 
@@ -186,6 +191,11 @@ def changed(known: Iterable[PeriodInvoice], found: Iterable[PeriodInvoice]) -> l
             number += 1
             new.append(record.model_copy(update={"number": number}))
     return new
+
+
+def _rounded(parts: int) -> Decimal:
+    """Return by how much parts that are rounded each may differ from their sum, rounded; in dollars."""
+    return (parts + 1) // 2 * CENT if parts > 1 else Decimal(0)
 
 
 def _sums(rows: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:

@@ -179,6 +179,40 @@ def test_a_suspended_customer_s_period_is_told_of_and_can_be_settled(world: Worl
     assert 1 <= _counted("drafts_stuck")
 
 
+def test_a_void_invoice_s_usage_is_an_alarm_until_it_is_settled(world: World) -> None:
+    """Each daily look counts it, not the one alone that found the invoice void."""
+    _with_invoices(_used(world), _invoice(InvoiceStatus.VOID, 30))
+    _look(world)
+    assert 1 == _counted("invoices_void")
+    metrics.clear_metrics()
+    _look(world.later(2 * DAY))
+    assert 1 <= _counted("periods_unbilled")
+    _settle(world, 30)
+    metrics.clear_metrics()
+    _look(world.later(2 * DAY))
+    assert 0 == _counted("periods_unbilled")
+
+
+def test_invoices_that_are_rounded_each_are_not_mispriced(world: World) -> None:
+    """15.05 and 5.05 GB are $0.51 each (0.505), together $1.01: a cent is no difference."""
+    first = _invoice(InvoiceStatus.PAID, 15, until=START + DAY)
+    last = _invoice(InvoiceStatus.OPEN, 5, name="in_2")
+    lines = [
+        MeteredLine(METER, Decimal(quantity), Decimal("0.51"), START, invoice.created)
+        for quantity, invoice in (("15.05", first), ("5.05", last))
+    ]
+    _with_invoices(_used(world), replace(first, lines=(lines[0],)), replace(last, lines=(lines[1],)))
+    _look(world)
+    assert (PeriodState.FINALISED, 0) == (world.period().state, _counted("invoices_mispriced"))
+    [late] = world.late(world.period())
+    assert Decimal("9.90") == late.quantity
+
+    dearer = replace(lines[1], amount=Decimal("0.53"))
+    _with_invoices(world, replace(first, lines=(lines[0],)), replace(last, lines=(dearer,)))
+    _look(world.later(2 * DAY))
+    assert 1 <= _counted("invoices_mispriced")
+
+
 def test_a_draft_that_is_left_beside_the_invoice_leaves_only_what_is_on_it_unbilled(world: World) -> None:
     """30 GB used, 20 invoiced, a draft that nobody finalises: 10 are shown as unbilled, and not settled."""
     draft = _invoice(InvoiceStatus.DRAFT, 10, name="in_2", until=START + DAY)
