@@ -67,7 +67,8 @@ def refresh(desk: Desk, account: Account, now: datetime) -> Refreshed:
     if subscription.has_ended:
         return _ended(desk, account, subscription, now)
     start, end = subscription.span(desk.catalog)
-    present = _present(account, start, end)
+    in_trial = subscription.status is SubscriptionStatus.TRIALING
+    present = _present(account, start, end, in_trial=in_trial)
     is_stub = present is None and _is_stub(subscription, start)
     if is_stub or subscription.status is SubscriptionStatus.INCOMPLETE:
         return Refreshed(subscription.status, collects=collects)
@@ -85,16 +86,17 @@ def refresh(desk: Desk, account: Account, now: datetime) -> Refreshed:
     return Refreshed(subscription.status, added, missed, cut, prices_differ=ours is None, collects=collects)
 
 
-def _present(account: Account, start: datetime, end: datetime) -> BillingPeriod | None:
+def _present(account: Account, start: datetime, end: datetime, *, in_trial: bool) -> BillingPeriod | None:
     """Return the stored period that is the subscription's present one.
 
     Where all items were exchanged within the period they begin later; the period's end tells that it is the
-    same. A new anchor moves the end as well.
+    same. A new anchor moves the end as well, and a trial that begins within the period is one of its own:
+    what was used before it is sold.
     """
     whose = {None, account.customer.stripe_subscription_id}
     for period in account.periods:
         exchanged = period.start < start < period.end == end and period.subscription_id in whose
-        if period.start == start or exchanged:
+        if period.start == start or (exchanged and not in_trial):
             return period
     return None
 
@@ -166,10 +168,16 @@ def _compared(
     return Refreshed(
         subscription.status,
         moved=moved,
-        prices_differ=wanted != subscription.lookup_keys(desk.catalog) or (not present.sold and not in_trial),
+        prices_differ=wanted != subscription.lookup_keys(desk.catalog)
+        or _was_sold_otherwise(present, in_trial=in_trial),
         exchanged=known != dict(subscription.metered),
         collects=collects,
     )
+
+
+def _was_sold_otherwise(present: BillingPeriod, *, in_trial: bool) -> bool:
+    """Tell whether a period in a trial was looked at and sold before it, or one that is in none was not."""
+    return present.sold and bool(present.items) if in_trial else not present.sold
 
 
 def _add_missed(desk: Desk, account: Account, subscription: Subscription, until: datetime) -> int:

@@ -174,6 +174,37 @@ def test_a_period_that_turns_out_to_be_a_trial_is_not_sold(world: World) -> None
     assert set() == _alarmed()
 
 
+def test_what_was_used_before_a_trial_that_begins_within_the_period_is_sold(world: World) -> None:
+    """Up to the same end, ten days after the start: the period is cut there, the trial is one of its own."""
+    world.at(START + 2 * HOUR).use(START, _gigabytes(40))
+    world.dispatch()
+    _night(world)
+    begins = START + 10 * DAY
+    _seen_as(world, _in_trial_from(begins))
+    _night(world.at(begins + HOUR))
+    first, trial = world.customers.periods(CUSTOMER)
+    assert [(START, begins, True), (begins, END, False)] == [(p.start, p.end, p.sold) for p in (first, trial)]
+
+
+def test_a_sold_period_that_a_trial_takes_over_is_an_alarm(world: World) -> None:
+    """Where Stripe names the whole period a trial afterwards, what was sent of it is not sold any more."""
+    _night(world.at(START + DAY))
+    _seen_as(world, _in_trial_from(START))
+    _night(world.at(START + 2 * DAY))
+    assert not world.period().sold
+    assert {"subscription_differs"} == _alarmed()
+
+
+def _in_trial_from(begins: datetime) -> Callable[[Subscription], Subscription]:
+    """Let the subscription be in a trial from an instant up to the first period's end."""
+    return lambda subscription: replace(
+        subscription,
+        status=SubscriptionStatus.TRIALING,
+        trial_end=END,
+        items=tuple(replace(item, start=begins, end=END) for item in subscription.items),
+    )
+
+
 def test_the_time_before_a_subscriptions_first_full_period_is_no_period(world: World) -> None:
     """A new subscription begins between two hours, its first period at the next: the stub sells nothing."""
     [period] = world.customers.periods(CUSTOMER)
