@@ -58,7 +58,7 @@ class Desk:
 
     @property
     def now(self) -> datetime:
-        """Stripe's present, which is the real one unless a test moved it."""
+        """Stripe's present, and that of the commands."""
         return datetime.fromtimestamp(self.simulator.clock.now(), UTC)
 
     def run(self, *arguments: str, typed: str = "") -> Result:

@@ -1,7 +1,5 @@
 """``ops portal``: the address of a customer's page, for an hour."""
 
-from datetime import UTC, datetime
-
 from authorizer.credentials import identify_token
 from metering.core.instants import HOUR
 from tests.component.ops.desk import PORTAL_SECRET, Desk
@@ -9,7 +7,7 @@ from tests.component.ops.desk import PORTAL_SECRET, Desk
 
 def test_a_portal_token_is_one_the_authorizer_takes(acme: Desk) -> None:
     """The page's address carries a token for this customer alone that dies after an hour."""
-    now = datetime.now(UTC)
+    now = acme.now
     answer = acme.good("portal", "acme", "--json").json
     identity = identify_token(answer["token"], PORTAL_SECRET, now)
 

@@ -50,7 +50,7 @@ def test_a_quiet_fleet_is_healthy(acme: Desk) -> None:
 
 def test_status_shows_what_waits_and_since_when(acme: Desk) -> None:
     """Markers are counted with the age of the oldest; waiting alone is no failure."""
-    old = hour_of(datetime.now(UTC)) - 5 * HOUR
+    old = hour_of(acme.now) - 5 * HOUR
     acme.tables.markers.touch_dirty("acme", old)
     acme.tables.markers.touch_dirty("acme", old + HOUR)
     acme.tables.markers.touch_unsent("acme", (old - 3 * DAY).date())
