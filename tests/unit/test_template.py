@@ -307,3 +307,11 @@ def test_falls_are_alarmed() -> None:
     """A revision that lowers an amount, and an hour that falls, reach the operator."""
     assert _alarmed("regression", "ingest")
     assert _alarmed("hour_fell", "aggregate")
+
+
+def test_alarms_are_written_once() -> None:
+    """What the alarms of a kind have in common stands at one of them; the others take it over."""
+    text = (_TREE / "template.yaml").read_text()
+    assert len(_of_type("AWS::CloudWatch::Alarm")) > 30
+    assert 1 == text.count("TreatMissingData: notBreaching")
+    assert 1 == text.count("EvaluationPeriods: 1")
