@@ -25,7 +25,7 @@ from aggregate.messages import (
     read,
     read_task,
 )
-from aggregate.publish import Publisher
+from aggregate.publish import Publisher, sender_of
 from aggregate.recompute import recompute
 from aggregate.sweeps import of_customers, of_shards
 from metering.aws.clients import Clients
@@ -48,6 +48,7 @@ class AggregateSettings(Settings):
     aggregate_queue_url: str
     alert_bus: str
     alert_sender: str = ""
+    alert_sender_name: str = ""
     operator_topic_arn: str
 
 
@@ -132,7 +133,8 @@ def build(settings: AggregateSettings, tables: Tables, clients: Clients) -> Aggr
     """Put aggregate together."""
     tables.load("customers", "reports", "markers", "hours", "ledger", "alerts")
     tables.load("late", "settlements", "adjustments")
-    publisher = Publisher(clients, settings.alert_bus, settings.operator_topic_arn, settings.alert_sender)
+    sender = sender_of(settings.alert_sender, settings.alert_sender_name)
+    publisher = Publisher(clients, settings.alert_bus, settings.operator_topic_arn, sender)
     catalog = builtin_catalog()
     return Aggregate(
         tables=tables,
