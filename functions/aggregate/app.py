@@ -10,11 +10,12 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from aggregate.alerts import AlertRaiser
-from aggregate.conservation import conserve
-from aggregate.dispatch import due_hours
+from aggregate.conservation import Part, conserve
+from aggregate.dispatch import due_shards, of_shard
 from aggregate.messages import (
     Conserve,
     Dispatch,
+    DispatchShard,
     Recompute,
     SweepAlerts,
     SweepDaily,
@@ -78,7 +79,7 @@ class Aggregate:
     def _found(self, task: Task, now: datetime) -> Iterable[Work]:
         match task:
             case Dispatch():
-                return due_hours(self.tables.markers, now, include_open=task.include_open)
+                return due_shards(self.tables.markers, now, include_open=task.include_open)
             case SweepHourly():
                 return of_shards("hourly", now)
             case SweepDaily():
@@ -92,6 +93,8 @@ class Aggregate:
         match work:
             case Recompute():
                 self._recompute(work, now)
+            case DispatchShard():
+                count("hours_dispatched", self.queue.send(of_shard(work, self.tables.markers, now)))
             case SweepShard():
                 count("customers_swept", self.queue.send(of_customers(work, self.tables.customers)))
             case SweepAlerts():
@@ -110,7 +113,8 @@ class Aggregate:
         )
 
     def _conserve(self, work: Conserve, now: datetime) -> None:
-        found = conserve(work.customer_id, now, self.tables, self.catalog, work.since)
+        part = Part(work.since, work.until) if work.since and work.until else None
+        found = conserve(work.customer_id, now, self.tables, self.catalog, part)
         count("conservation_hours", found.hours)
         count("conservation_difference", len(found.differences))
         for difference in found.differences:
@@ -125,8 +129,11 @@ class Aggregate:
                     "found": difference.found or "nothing",
                 },
             )
-        if found.rest_from is not None:
-            self.queue.send([work.model_copy(update={"since": found.rest_from})])
+        # All at once: Lambda ends a chain of messages after sixteen links.
+        self.queue.send(
+            Conserve(customer_id=work.customer_id, hour=work.hour, since=rest.since, until=rest.until)
+            for rest in found.rest
+        )
 
 
 def build(settings: AggregateSettings, tables: Tables, clients: Clients) -> Aggregate:
