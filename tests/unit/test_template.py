@@ -3,13 +3,11 @@
 import json
 import logging
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-_TREE = Path(__file__).resolve().parents[2]
+from testing.template import TEMPLATE_FILE, read_template
 
 # The table of docs/storage.md#tables. Reading is an upper bound: not everyone need read all it may.
 WRITERS = {
@@ -34,27 +32,7 @@ _WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 type Resource = dict[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms."""
-
-
-def _short_form(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    match node:
-        case yaml.ScalarNode():
-            value = loader.construct_scalar(node)
-        case yaml.SequenceNode():
-            value = loader.construct_sequence(node, deep=True)
-        case yaml.MappingNode():
-            value = loader.construct_mapping(node, deep=True)
-    if name == "GetAtt" and isinstance(value, str):
-        value = value.split(".")
-    return {name if name == "Ref" else f"Fn::{name}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-TEMPLATE: dict[str, Any] = yaml.load((_TREE / "template.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
+TEMPLATE = read_template()
 RESOURCES: dict[str, Resource] = TEMPLATE["Resources"]
 
 
@@ -317,7 +295,7 @@ def test_falls_are_alarmed() -> None:
 
 def test_alarms_are_written_once() -> None:
     """What the alarms of a kind have in common stands at one of them; the others take it over."""
-    text = (_TREE / "template.yaml").read_text()
+    text = TEMPLATE_FILE.read_text()
     assert len(_of_type("AWS::CloudWatch::Alarm")) > 30
     assert 1 == text.count("TreatMissingData: notBreaching")
     assert 1 == text.count("EvaluationPeriods: 1")
