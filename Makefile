@@ -5,6 +5,7 @@ BIN := .venv/bin
 # The environments' programs come first: sam and its builds look for python3.13 on the path.
 SAM := env PATH="$(CURDIR)/.tools/ministack/bin:$$PATH" SAM_CLI_TELEMETRY=0 .tools/sam/bin/sam
 PYTEST_ARGS ?=
+DEPLOY_ARGS ?=
 
 .PHONY: help
 help: ## List these commands
@@ -52,11 +53,16 @@ check: lint test ## What CI runs: lint, then test
 build: setup ## Build the deployment into .aws-sam/build
 	$(SAM) build
 
+STAGE ?= dev
+.PHONY: deploy
+deploy: build ## Deploy what was built (STAGE=staging or prod; dev is the default)
+	$(SAM) deploy --config-env $(if $(filter dev,$(STAGE)),default,$(STAGE)) $(DEPLOY_ARGS)
+
 UV_COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --generate-hashes --upgrade \
 	--custom-compile-command "make lock"
 .PHONY: lock
 lock: setup ## Pin the newest versions of every requirement, with hashes
-	for list in requirements/{dev,ministack,sam} layers/{metering,stripe}/requirements agent/requirements; do \
+	for list in requirements/{dev,ministack,sam,checkov} layers/{metering,stripe}/requirements agent/requirements; do \
 		$(UV_COMPILE) --python-version 3.13 $$list.in -o $$list.txt || exit 1; \
 	done
 	# These two are installed by whatever Python the machine has.

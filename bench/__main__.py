@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from bench.idle import idle_costs, idle_table
 from bench.units import measure
 from bench.year import Figures, simulate
 from metering.core.catalog import builtin_catalog
@@ -50,6 +51,15 @@ def year(
 def units() -> None:
     """Measure the read and write units of each step on DynamoDB Local."""
     _write("units", [asdict(step) for step in measure()])
+
+
+@app.command()
+def idle() -> None:
+    """Compute what an idle stage costs a month, from the template and list prices."""
+    _write(
+        "idle", [{"what": row.what, "units": row.units, "dollars": str(row.dollars)} for row in idle_costs()]
+    )
+    sys.stdout.write("\n".join(idle_table()) + "\n")
 
 
 def _live(number: int) -> Figures:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from aggregate.conservation import conserve
-from aggregate.dispatch import due_hours
+from aggregate.dispatch import due_shards
 from aggregate.recompute import recompute
 from ingest.accept import accept
 from local.services.dynamodb import DynamoDbLocal
@@ -147,7 +147,7 @@ def _one_instance(measured: Measured) -> None:
     tables.customers.add_period(CUSTOMER, BillingPeriod.of(customer, MONTH))
     tables.instances.put(Instance(customer_id=CUSTOMER, instance_id="default", digests=("0" * 64,)))
     with measured.step("dispatch of an empty shard set (16 shards)"):
-        assert not list(due_hours(tables.markers, NOW, include_open=True))
+        assert not list(due_shards(tables.markers, NOW, include_open=True))
     with measured.step("dispatch to Stripe of an empty shard set (16 shards)"):
         assert not list(due_customers(tables.markers, include_open=False))
 

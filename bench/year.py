@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from aggregate.conservation import conserve
+from aggregate.conservation import Part, conserve
 from aggregate.recompute import recompute
 from bench.traffic import Delivery, Traffic
 from ingest.accept import accept
@@ -238,13 +238,12 @@ class Life:
                 )
         self._check_stripe(customer, now)
         found: list[Difference] = []
-        rest: datetime | None = None
-        while True:
-            part = conserve(customer, now, self.tables, self.catalog, rest)
-            found += part.differences
-            self.figures.hours_compared += part.hours
-            if (rest := part.rest_from) is None:
-                break
+        parts: list[Part | None] = [None]
+        while parts:
+            checked = conserve(customer, now, self.tables, self.catalog, parts.pop())
+            found += checked.differences
+            self.figures.hours_compared += checked.hours
+            parts += checked.rest
         self.figures.conservation_checks += 1
         if found:
             raise NotConservedError(f"{customer} at {now}: {found[:5]}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings a fresh clone to the point where every make target runs. Asks nothing; a second run only compares stamps.
 #
-# Everything goes inside the tree: .venv (the project), .tools (uv, sam, ministack, DynamoDB Local,
+# Everything goes inside the tree: .venv (the project), .tools (uv, sam, checkov, ministack, DynamoDB Local,
 # Stripe's types), .run (log).
 # Only Debian packages go outside, and only when root; without root it lists what is missing and ends with 1.
 set -euo pipefail
@@ -187,13 +187,14 @@ uv_stamp=$(fingerprint requirements/uv.txt)
 venv_stamp=$(fingerprint requirements/dev.txt pyproject.toml)
 ministack_stamp=$(fingerprint requirements/ministack.txt)
 sam_stamp=$(fingerprint requirements/sam.txt)
+checkov_stamp=$(fingerprint requirements/checkov.txt)
 npm_stamp=$(fingerprint local/npm/package.json local/npm/package-lock.json requirements/node.txt)
 
 started=$(milliseconds)
 system_programs "$root/.tools/uv/bin/python"
 
 if ! { is_current .tools/uv "$uv_stamp" && is_current .venv "$venv_stamp" && is_current .tools/sam "$sam_stamp" &&
-    is_current .tools/ministack "$ministack_stamp" && is_current .tools/npm "$npm_stamp" &&
+    is_current .tools/checkov "$checkov_stamp" && is_current .tools/ministack "$ministack_stamp" && is_current .tools/npm "$npm_stamp" &&
     .venv/bin/python -c ''; }; then
     echo "Setting up $root (log: .run/setup.log)"
     : >"$log"
@@ -215,6 +216,8 @@ if ! { is_current .tools/uv "$uv_stamp" && is_current .venv "$venv_stamp" && is_
         step ".venv: the project and its checks" environment .venv "$venv_stamp" requirements/dev.txt
     is_current .tools/sam "$sam_stamp" ||
         step "sam: builds and deploys" environment .tools/sam "$sam_stamp" requirements/sam.txt
+    is_current .tools/checkov "$checkov_stamp" ||
+        step "checkov: reads the template" environment .tools/checkov "$checkov_stamp" requirements/checkov.txt
     is_current .tools/ministack "$ministack_stamp" ||
         step "ministack: AWS on this machine" \
             environment .tools/ministack "$ministack_stamp" requirements/ministack.txt --seed

@@ -17,6 +17,9 @@ from metering.tables.shards import SHARDS
 from metering.tables.tables import TABLES, Tables
 from ops.errors import OperatorError
 
+ALIAS = "live"
+"""What callers of a function call: its newest published version."""
+
 _LONGEST_INVOCATION = 900
 """Seconds; no Lambda function runs longer."""
 
@@ -104,7 +107,7 @@ class Deployment:
         # Never twice by itself: the operator sees what happened and decides.
         config = Config(read_timeout=_LONGEST_INVOCATION, retries={"total_max_attempts": 1})
         answer = boto3.client("lambda", config=config).invoke(
-            FunctionName=self._physical_id(function), Payload=json.dumps(event).encode()
+            FunctionName=self._physical_id(function), Qualifier=ALIAS, Payload=json.dumps(event).encode()
         )
         payload = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:

@@ -10,11 +10,12 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from aggregate.alerts import AlertRaiser
-from aggregate.conservation import conserve
-from aggregate.dispatch import due_hours
+from aggregate.conservation import Part, conserve
+from aggregate.dispatch import due_shards, of_shard
 from aggregate.messages import (
     Conserve,
     Dispatch,
+    DispatchShard,
     Recompute,
     SweepAlerts,
     SweepDaily,
@@ -25,7 +26,7 @@ from aggregate.messages import (
     read,
     read_task,
 )
-from aggregate.publish import Publisher
+from aggregate.publish import Publisher, sender_of
 from aggregate.recompute import recompute
 from aggregate.sweeps import of_customers, of_shards
 from metering.aws.clients import Clients
@@ -48,6 +49,7 @@ class AggregateSettings(Settings):
     aggregate_queue_url: str
     alert_bus: str
     alert_sender: str = ""
+    alert_sender_name: str = ""
     operator_topic_arn: str
 
 
@@ -77,7 +79,7 @@ class Aggregate:
     def _found(self, task: Task, now: datetime) -> Iterable[Work]:
         match task:
             case Dispatch():
-                return due_hours(self.tables.markers, now, include_open=task.include_open)
+                return due_shards(self.tables.markers, now, include_open=task.include_open)
             case SweepHourly():
                 return of_shards("hourly", now)
             case SweepDaily():
@@ -91,6 +93,8 @@ class Aggregate:
         match work:
             case Recompute():
                 self._recompute(work, now)
+            case DispatchShard():
+                count("hours_dispatched", self.queue.send(of_shard(work, self.tables.markers, now)))
             case SweepShard():
                 count("customers_swept", self.queue.send(of_customers(work, self.tables.customers)))
             case SweepAlerts():
@@ -109,7 +113,8 @@ class Aggregate:
         )
 
     def _conserve(self, work: Conserve, now: datetime) -> None:
-        found = conserve(work.customer_id, now, self.tables, self.catalog, work.since)
+        part = Part(work.since, work.until) if work.since and work.until else None
+        found = conserve(work.customer_id, now, self.tables, self.catalog, part)
         count("conservation_hours", found.hours)
         count("conservation_difference", len(found.differences))
         for difference in found.differences:
@@ -124,15 +129,19 @@ class Aggregate:
                     "found": difference.found or "nothing",
                 },
             )
-        if found.rest_from is not None:
-            self.queue.send([work.model_copy(update={"since": found.rest_from})])
+        # All at once: Lambda ends a chain of messages after sixteen links.
+        self.queue.send(
+            Conserve(customer_id=work.customer_id, hour=work.hour, since=rest.since, until=rest.until)
+            for rest in found.rest
+        )
 
 
 def build(settings: AggregateSettings, tables: Tables, clients: Clients) -> Aggregate:
     """Put aggregate together."""
     tables.load("customers", "reports", "markers", "hours", "ledger", "alerts")
     tables.load("late", "settlements", "adjustments")
-    publisher = Publisher(clients, settings.alert_bus, settings.operator_topic_arn, settings.alert_sender)
+    sender = sender_of(settings.alert_sender, settings.alert_sender_name)
+    publisher = Publisher(clients, settings.alert_bus, settings.operator_topic_arn, sender)
     catalog = builtin_catalog()
     return Aggregate(
         tables=tables,

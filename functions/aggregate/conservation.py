@@ -1,8 +1,9 @@
 """The daily sweep of one customer: what was reported is what will be invoiced.
 
 It looks at the open period and at those that ended lately. Reads are bounded: reports are compared hour by
-hour as they stream in, and after so many the rest is left to another message. Usage moves while it is looked
-at, so what differs is read once more before it counts. Source: docs/billing.md#conservation.
+hour as they stream in, and where there are more than a message may compare the hours are shared out over
+many. Usage moves while it is looked at, so what differs is read once more before it counts. Source:
+docs/billing.md#conservation.
 """
 
 from dataclasses import dataclass
@@ -31,15 +32,24 @@ from metering.tables.usage import period_usage
 MOST_REPORTS = 4_000
 """Reports compared for one message, so that a batch of ten such messages stays within the function's time
 (docs/limits.md); one instance has 1,488 in two months."""
+_NARROWER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The hours in ``[since, until)`` of one customer, as one message compares them."""
+
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Conserved:
-    """What a check found: differences, how many hours it compared, and from which hour on the rest is due."""
+    """What a check found: differences, how many hours it compared, and the parts that are left to others."""
 
     differences: tuple[Difference, ...]
     hours: int
-    rest_from: datetime | None = None
+    rest: tuple[Part, ...] = ()
 
 
 def conserve(
@@ -47,7 +57,7 @@ def conserve(
     now: datetime,
     tables: Tables,
     catalog: Catalog,
-    since: datetime | None = None,
+    part: Part | None = None,
     most_reports: int = MOST_REPORTS,
 ) -> Conserved:
     """Compare a customer's usage along its whole way; mark every hour that differs from its reports dirty.
@@ -58,30 +68,61 @@ def conserve(
         Whose usage, at which present.
     tables, catalog
         Where it lies, and the meters.
-    since
-        The hour from which reports are still to be compared; all of both periods when None.
+    part
+        The hours whose reports are to be compared, and nothing else; when None, everything of both periods.
     most_reports
-        After how many reports, at the end of an hour, the rest is left to another call.
+        How many reports are compared here. A customer whose instances will have more has its hours shared out
+        at once; after so many, at the end of an hour, the rest is shared out as well.
     """
+    if part is not None:
+        return _hours(customer_id, part, tables, most_reports)
     account = tables.customers.account(customer_id)
     if account is None:
         return Conserved((), 0)
     periods = _periods(account, now)
-    differences: list[Difference] = []
-    read = compared = 0
-    for billing in periods:
-        span = billing.span
-        start, end = max(span.first_hour, since or span.first_hour), min(span.end_hour, hour_of(now) + HOUR)
-        for pair in hour_pairs(customer_id, start, end, tables):
-            if read >= most_reports:
-                return Conserved(tuple(differences), compared, pair.hour)
-            read += pair.reports
-            compared += 1
-            differences += _hour(customer_id, pair, tables)
+    found = Conserved((), 0)
+    if periods:
+        # With whatever lies between two of them: hours are made of reports there too.
+        until = min(max(one.span.end_hour for one in periods), hour_of(now) + HOUR)
+        whole = Part(min(one.span.first_hour for one in periods), until)
+        parts = _shared_out(whole, max(1, most_reports // max(1, len(account.instance_ids))))
+        found = (
+            Conserved((), 0, parts) if len(parts) > 1 else _hours(customer_id, whole, tables, most_reports)
+        )
+    differences = list(found.differences)
     for billing in periods:
         differences += _period(account, billing, tables, catalog)
     differences += differences_after_end(account, now, tables, catalog)
+    return Conserved(tuple(differences), found.hours, found.rest)
+
+
+def _hours(customer_id: str, part: Part, tables: Tables, most_reports: int) -> Conserved:
+    """Compare the hours of a part with their reports, as far as one message may."""
+    differences: list[Difference] = []
+    read = compared = 0
+    for pair in hour_pairs(customer_id, part.since, part.until, tables):
+        if read >= most_reports:
+            # By the reports that its hours turned out to have; and at most a quarter of this part, so that
+            # however unevenly reports lie, parts of parts come to an end after few.
+            length = min(most_reports * compared // read, _length(part) // _NARROWER)
+            return Conserved(
+                tuple(differences), compared, _shared_out(Part(pair.hour, part.until), max(1, length))
+            )
+        read += pair.reports
+        compared += 1
+        differences += _hour(customer_id, pair, tables)
     return Conserved(tuple(differences), compared)
+
+
+def _shared_out(whole: Part, hours: int) -> tuple[Part, ...]:
+    """Cut a part into parts of so many hours, the last one of what is left."""
+    starts = range(0, _length(whole), hours)
+    begun = [whole.since + start * HOUR for start in starts]
+    return tuple(Part(since, min(since + hours * HOUR, whole.until)) for since in begun)
+
+
+def _length(part: Part) -> int:
+    return (part.until - part.since) // HOUR
 
 
 def _periods(account: Account, now: datetime) -> tuple[BillingPeriod, ...]:

@@ -3,13 +3,14 @@
 Source: docs/storage.md#recomputing-an-hour and docs/storage.md#sweeps.
 """
 
+import uuid
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from metering.aws.messages import ON_FIRST_USE, Message, read_message
 from metering.core.contract import Id
-from metering.core.instants import FullHour, format_instant
+from metering.core.instants import FullHour, Instant, format_instant
 from metering.tables.shards import SHARDS
 
 type Sweep = Literal["hourly", "daily"]
@@ -33,6 +34,26 @@ class Recompute(Message):
     def deduplication_id(self) -> str:
         """One change of the hour is worked on once."""
         return self.touched
+
+
+class DispatchShard(Message):
+    """Find a shard's dirty hours; ``at`` is when it was asked for, ``include_open`` as in `Dispatch`."""
+
+    work: Literal["dispatch_shard"] = "dispatch_shard"
+    shard: Shard
+    at: Instant
+    include_open: bool = False
+    trigger: str = Field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def group(self) -> str:
+        """A shard that fails is tried again by itself."""
+        return f"dirty#{self.shard}"
+
+    @property
+    def deduplication_id(self) -> str:
+        """Each run looks at a shard once, however soon after the last one."""
+        return self.trigger
 
 
 class SweepShard(Message):
@@ -75,13 +96,15 @@ class SweepAlerts(Message):
 class Conserve(Message):
     """Check one customer's conservation: the daily sweep that was begun in ``hour``.
 
-    ``since`` is the hour from which reports are still to be compared; everything when None.
+    ``since`` and ``until`` are the hours whose reports are to be compared, and nothing else; everything when
+    they are None.
     """
 
     work: Literal["conserve"] = "conserve"
     customer_id: Id
     hour: FullHour
     since: FullHour | None = None
+    until: FullHour | None = None
 
     @property
     def group(self) -> str:
@@ -90,14 +113,14 @@ class Conserve(Message):
 
     @property
     def deduplication_id(self) -> str:
-        """Each sweep looks at a customer once, and at the rest once for each hour it begins at."""
+        """Each sweep looks at a customer once, and at a part once for the hour it begins at."""
         begun = format_instant(self.hour)
         if self.since is None:
             return f"{self.customer_id}#daily#{begun}"
         return f"daily#{begun}#{format_instant(self.since)}"
 
 
-type Work = Recompute | SweepShard | SweepAlerts | Conserve
+type Work = Recompute | DispatchShard | SweepShard | SweepAlerts | Conserve
 
 
 class Dispatch(Message):

@@ -6,6 +6,7 @@ Everything is told at least once: receivers know an alert by its id. Source: doc
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import formataddr
 from itertools import batched
 from typing import Any
 
@@ -116,6 +117,11 @@ class Publisher:
                 extra={"customer_id": alerts[0].customer_id},
                 exc_info=refusal,
             )
+
+
+def sender_of(address: str, name: str = "") -> str:
+    """Return what e-mails come from: an address, under a display name if there is one; "" sends none."""
+    return formataddr((name, address)) if address else ""
 
 
 def event_detail(alert: Alert) -> dict[str, Any]:

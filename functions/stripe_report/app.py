@@ -8,6 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from pydantic import Field
 
 from metering.aws.clients import Clients
 from metering.aws.observability import count, logger
@@ -17,7 +18,7 @@ from metering.aws.settings import Settings
 from metering.core.catalog import Catalog, builtin_catalog
 from metering.tables.tables import Tables
 from stripe_report.desk import Desk
-from stripe_report.dispatch import due_closings, due_customers, whole_fleet
+from stripe_report.dispatch import due_closings, due_customers, enter_whole_fleet
 from stripe_report.events import is_partner_event, read_event
 from stripe_report.gateway import Gateway, stripe_client
 from stripe_report.messages import CloseDue, Dispatch, ReconcileTask, Work, read, read_task
@@ -25,7 +26,10 @@ from stripe_report.work import Writer
 
 
 class StripeReportSettings(Settings):
-    """What stripe_report reads from its environment; an empty ``STRIPE_API_BASE`` means Stripe's own."""
+    """What stripe_report reads from its environment; an empty ``STRIPE_API_BASE`` means Stripe's own.
+
+    ``STRIPE_READS_PER_SECOND`` are those of all ``STRIPE_QUEUE_CONCURRENCY`` processes that run at once.
+    """
 
     customers_table: str
     markers_table: str
@@ -34,6 +38,13 @@ class StripeReportSettings(Settings):
     stripe_queue_url: str
     stripe_secret_name: str
     stripe_api_base: str = ""
+    stripe_reads_per_second: float = Field(default=20, gt=0)
+    stripe_queue_concurrency: int = Field(default=2, gt=0)
+
+    @property
+    def calls_per_second(self) -> float:
+        """One process's share of the calls of Stripe, meter events aside."""
+        return self.stripe_reads_per_second / self.stripe_queue_concurrency
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class StripeReport:
     queue: Queue
     api_key: Secret
     api_base: str | None
+    calls_per_second: float
     catalog: Catalog
 
     def handle(self, event: dict[str, Any], context: Any) -> Any:
@@ -51,7 +63,7 @@ class StripeReport:
 
         The reconciliation of one period answers ``{customer_id, period_start, state, compared, rows,
         sent_again, pending, refused}``, where ``rows`` has ``{meter, hour, usage, ledger, stripe, difference,
-        age}`` for each hour that differs; every other task ``{sent}``.
+        age}`` for each hour that differs; that of the fleet ``{entered}``, every other task ``{sent}``.
         """
         count("invocations")
         if "Records" in event:
@@ -71,7 +83,9 @@ class StripeReport:
             case CloseDue():
                 return self._send("closings_due", due_closings(self.tables.closings, now))
             case ReconcileTask(customer_id=None):
-                return self._send("customers_to_reconcile", whole_fleet(self.tables.customers))
+                entered = enter_whole_fleet(self.tables.customers, self.tables.closings, now)
+                count("customers_to_reconcile", entered)
+                return {"entered": entered}
             case ReconcileTask(customer_id=str() as customer_id, period_start=start, fix=fix):
                 return self.writer().reconcile(customer_id, start, now, fix=fix)
 
@@ -80,7 +94,7 @@ class StripeReport:
         return Writer(Desk(self.tables, self._gateway, self.catalog))
 
     def _gateway(self) -> Gateway:
-        return _gateway(self.api_key.text(), self.api_base)
+        return _gateway(self.api_key.text(), self.api_base, self.calls_per_second)
 
     def _send(self, metric: str, work: Iterable[Work]) -> dict[str, int]:
         sent = self.queue.send(work)
@@ -107,11 +121,12 @@ def build(settings: StripeReportSettings, tables: Tables, clients: Clients) -> S
         queue=Queue(clients, settings.stripe_queue_url),
         api_key=Secret(clients, settings.stripe_secret_name),
         api_base=settings.stripe_api_base or None,
+        calls_per_second=settings.calls_per_second,
         catalog=builtin_catalog(),
     )
 
 
 @cache
-def _gateway(api_key: str, api_base: str | None) -> Gateway:
+def _gateway(api_key: str, api_base: str | None, calls_per_second: float) -> Gateway:
     """Return the gateway of a key: its connections and what it knows of Stripe's meters are kept."""
-    return Gateway(stripe_client(api_key, api_base))
+    return Gateway(stripe_client(api_key, api_base, calls_per_second))

@@ -16,6 +16,7 @@ import stripe
 
 from metering.core.exact import plain
 from metering.tables.ledger import PENDING, SENT, EntryState, refused
+from stripe_report.patience import TOO_MANY, Pace, PatientTransport
 from stripe_report.reader import Reader
 
 RETRIES = 2
@@ -24,7 +25,7 @@ PARALLEL_METERS = 8
 UNANSWERED_LIMIT = 3
 """After so many events of one meter without an answer the rest wait for the next run: Stripe is down."""
 _ALREADY_EXISTS = "An event already exists with identifier"
-_TRY_AGAIN = frozenset({401, 403, 408, 409, 429})
+_TRY_AGAIN = frozenset({401, 403, 408, 409, TOO_MANY})
 _READ_AGAIN = _TRY_AGAIN - {403}
 """A key without the right to read something gets it from people, not from time."""
 
@@ -45,13 +46,19 @@ class MeterEvent:
     turn: int = 0
 
 
-def stripe_client(api_key: str, api_base: str | None = None) -> stripe.StripeClient:
-    """Return a client with our retries and timeout; ``api_base`` in place of Stripe's own address."""
+def stripe_client(
+    api_key: str, api_base: str | None = None, calls_per_second: float | None = None
+) -> stripe.StripeClient:
+    """Return a client with our retries, timeout and pace.
+
+    ``api_base`` stands in place of Stripe's own address; ``calls_per_second`` are this process's, meter
+    events aside, and None sets no pace.
+    """
     addresses: Any = {"base_addresses": {"api": api_base}} if api_base else {}
     return stripe.StripeClient(
         api_key,
         max_network_retries=RETRIES,
-        http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+        http_client=PatientTransport(stripe.RequestsClient(timeout=TIMEOUT_SECONDS), Pace(calls_per_second)),
         **addresses,
     )
 
@@ -62,7 +69,13 @@ class Gateway:
     def __init__(self, client: stripe.StripeClient, parallel: int = PARALLEL_METERS) -> None:
         self._stripe = client
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="meter")
+        self._limited = False
         self.reader = Reader(client)
+
+    def was_limited(self) -> bool:
+        """Tell whether an event met a limit since this was last asked."""
+        limited, self._limited = self._limited, False
+        return limited
 
     def send(self, events: Sequence[MeterEvent]) -> dict[str, EntryState]:
         """Send events; return each identifier's new state, pending for those that were not tried.
@@ -102,6 +115,7 @@ class Gateway:
                 {"idempotency_key": f"{event.identifier}/{uuid.uuid4()}"},
             )
         except stripe.StripeError as error:
+            self._limited |= is_limit(error)
             return fate(error)
         return SENT
 
@@ -118,6 +132,11 @@ def fate(error: stripe.StripeError) -> EntryState:
     if status == 400 and _ALREADY_EXISTS in (error.user_message or ""):  # noqa: PLR2004  HTTP's own number
         return SENT
     return refused(error.code or str(status))
+
+
+def is_limit(error: stripe.StripeError) -> bool:
+    """Tell whether a call was one too many: Stripe is there, and takes it later."""
+    return error.http_status == TOO_MANY
 
 
 def is_refused_for_good(error: stripe.StripeError) -> bool:

@@ -30,7 +30,14 @@ class _OfCustomer(Message):
         return self.trigger
 
 
-class SendUnsent(_OfCustomer):
+class _Returning(_OfCustomer):
+    """``tries`` counts how often Stripe did not let it through, ``at`` is the time of its calendar entry."""
+
+    tries: int = 0
+    at: Instant | None = None
+
+
+class SendUnsent(_Returning):
     """Send what is unsent; ``include_open`` sends hours that are not over or not settled as well."""
 
     work: Literal["send_unsent"] = "send_unsent"
@@ -45,24 +52,19 @@ class Close(_OfCustomer):
     at: Instant
 
 
-class CloseEnded(_OfCustomer):
+class CloseEnded(_Returning):
     """Look at every period that is over: an invoice was made, finalised, paid, voided or given up."""
 
     work: Literal["close_ended"] = "close_ended"
 
 
-class Reconcile(_OfCustomer):
-    """Refresh the subscription and reconcile the open periods.
-
-    ``tries`` counts how often Stripe did not let it through, ``at`` is the time of its entry in the calendar.
-    """
+class Reconcile(_Returning):
+    """Refresh the subscription and reconcile the open periods."""
 
     work: Literal["reconcile"] = "reconcile"
-    tries: int = 0
-    at: Instant | None = None
 
 
-class Refresh(_OfCustomer):
+class Refresh(_Returning):
     """Bring the periods to what the subscription says."""
 
     work: Literal["refresh"] = "refresh"
@@ -84,7 +86,10 @@ class MarkRefused(_OfCustomer):
     refused: tuple[RefusedNumber, ...]
 
 
-type Work = SendUnsent | Close | CloseEnded | Reconcile | Refresh | MarkRefused
+type Returning = SendUnsent | CloseEnded | Reconcile | Refresh
+"""Work that comes back by the calendar where Stripe did not let it through."""
+
+type Work = Returning | Close | MarkRefused
 
 
 class Dispatch(Message):

@@ -10,7 +10,7 @@ import stripe
 
 from metering.aws.observability import count, logger
 from metering.core.accounts import Account
-from stripe_report.gateway import is_refused_for_good
+from stripe_report.gateway import is_limit, is_refused_for_good
 from stripe_report.subscription import Refreshed
 from stripe_report.surroundings import Surroundings
 
@@ -38,6 +38,10 @@ def tell_failed(customer_id: str, error: stripe.StripeError) -> None:
     if is_refused_for_good(error):
         count("stripe_refuses_reads")
         logger.error("Stripe refuses to be read", extra=said | {"reason": error.user_message})
+    elif is_limit(error):
+        # Its message comes back; nobody need be woken.
+        count("stripe_limited")
+        logger.warning("Stripe's limit on calls is met; the work comes back", extra=said)
     else:
         count("stripe_unavailable")
         logger.warning("Stripe is away; the next schedule tries again", extra=said)

@@ -1,9 +1,9 @@
 """What a customer's one writer does with a message, and what it says about it in logs and metrics.
 
 Stripe being away is no failure of a message: a message that failed would hold up its customer's queue for
-half an hour. It is counted, and the next schedule tries again; a reconciliation, which no schedule asks for
-again that day, comes back by the calendar. A read that Stripe refuses for good is named, and the rest of the
-work goes on. A ledger that another run wrote meanwhile is read again at once.
+half an hour. It is counted, and the next schedule tries again; what no schedule asks for again that day, and
+what met a limit on calls, comes back by the calendar. A read that Stripe refuses for good is named, and the
+rest of the work goes on. A ledger that another run wrote meanwhile is read again at once.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,8 @@ from metering.tables.closings import Closing, Retry
 from metering.tables.ledger import VersionConflictError
 from stripe_report.closing import LATER, ClosingStep, close_period
 from stripe_report.desk import Desk
-from stripe_report.gateway import is_refused_for_good
+from stripe_report.dispatch import RETRIED
+from stripe_report.gateway import is_limit, is_refused_for_good
 from stripe_report.messages import (
     Close,
     CloseEnded,
@@ -29,6 +30,7 @@ from stripe_report.messages import (
     Reconcile,
     Refresh,
     RefusedNumber,
+    Returning,
     SendUnsent,
     Work,
 )
@@ -51,6 +53,7 @@ class Writer:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._tables = desk.tables
+        self._limited = False
 
     def work(self, work: Work, now: datetime) -> None:
         """Do what a message asks for.
@@ -64,28 +67,31 @@ class Writer:
         if entry is not None and not self._tables.closings.has(entry):
             # An earlier message about the same entry was worked on and has put another in its place.
             return
+        self._limited = False
         try:
             _again_on_conflict(lambda: self._work(work, now))
         except stripe.StripeError as error:
             tell_failed(work.customer_id, error)
-            again = not is_refused_for_good(error)
+            # The hourly run sends again what an outage held up.
+            again = not is_refused_for_good(error) and (is_limit(error) or not isinstance(work, SendUnsent))
         else:
-            again = False
-        if isinstance(work, Reconcile):
-            self._reconciled(work, now, again=again)
+            again = self._limited
+        if isinstance(work, SendUnsent | CloseEnded | Reconcile | Refresh):
+            self._done(work, now, again=again)
 
-    def _reconciled(self, work: Reconcile, now: datetime, *, again: bool) -> None:
-        """Enter a reconciliation that Stripe did not let through for later; take its last entry off."""
+    def _done(self, work: Returning, now: datetime, *, again: bool) -> None:
+        """Enter work that Stripe did not let through for later; take its last entry off."""
+        kind = RETRIED[type(work)]
         if again:
             at = now + comes_back_after(work.customer_id, work.tries)
-            self._tables.closings.put(Retry(work.customer_id, work.tries + 1, at))
+            self._tables.closings.put(Retry(work.customer_id, work.tries + 1, at, kind))
         if work.at is not None:
-            self._tables.closings.remove(Retry(work.customer_id, work.tries, work.at))
+            self._tables.closings.remove(Retry(work.customer_id, work.tries, work.at, kind))
 
     def _work(self, work: Work, now: datetime) -> None:
         match work:
             case SendUnsent(customer_id=customer_id, include_open=include_open):
-                self.report(customer_id, now, include_open=include_open)
+                self._notice(self.report(customer_id, now, include_open=include_open))
             case Close(customer_id=customer_id, period_start=start, at=at):
                 self.close(Closing(customer_id, start, at), now)
             case CloseEnded(customer_id=customer_id):
@@ -97,6 +103,10 @@ class Writer:
                 self.refresh(customer_id, now)
             case MarkRefused(customer_id=customer_id, refused=refused):
                 self.refused(customer_id, refused)
+
+    def _notice(self, sent: Sent) -> None:
+        """Remember that events met a limit, where some are pending."""
+        self._limited |= bool(sent.pending) and self._desk.gateway.was_limited()
 
     def report(self, customer_id: str, now: datetime, *, include_open: bool) -> Sent:
         """Send what is unsent of a customer, after its period if a new one has begun."""
@@ -165,6 +175,7 @@ class Writer:
                 with refusals_named(customer_id):
                     compared = reconcile_period(self._desk, account, period, now, fix=True)
                     _tell_reconciled(customer_id, compared, now)
+                    self._notice(compared.sent)
 
     def reconcile(
         self, customer_id: str, period_start: datetime | None, now: datetime, *, fix: bool
@@ -227,8 +238,8 @@ def _entry_of(work: Work) -> Closing | Retry | None:
     match work:
         case Close(customer_id=customer_id, period_start=start, at=at):
             return Closing(customer_id, start, at)
-        case Reconcile(customer_id=customer_id, tries=tries, at=at) if at is not None:
-            return Retry(customer_id, tries, at)
+        case SendUnsent() | CloseEnded() | Reconcile() | Refresh() if work.at is not None:
+            return Retry(work.customer_id, work.tries, work.at, RETRIED[type(work)])
     return None
 
 

@@ -68,7 +68,9 @@ class Stack:
             The function raised, or could not be started.
         """
         answer = self.client("lambda").invoke(
-            FunctionName=self.deployment.functions[function], Payload=json.dumps(payload).encode()
+            FunctionName=self.deployment.functions[function],
+            Qualifier="live",
+            Payload=json.dumps(payload).encode(),
         )
         text = answer["Payload"].read().decode()
         if "FunctionError" in answer:

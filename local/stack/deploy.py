@@ -104,7 +104,8 @@ def finish(client: Callable[[str], Any], endpoint: str, stripe_api_key: str) -> 
     }
     names = _of_type(resources, "AWS::Lambda::Function")
     folders = {name: str(resources[name]["Properties"]["Handler"]).split(".")[0] for name in names}
-    arns = {f"{name}.Arn": _function_arn(made[name]) for name in names}
+    # Routes call the functions' aliases, whose physical ids are their ARNs.
+    arns = {name: made[name] for name in _of_type(resources, "AWS::Lambda::Alias")}
     (api,) = _of_type(resources, "AWS::ApiGatewayV2::Api")
     add_routes(
         client("apigatewayv2"),
@@ -144,10 +145,6 @@ def first_failure(cloudformation: Any) -> str:
 
 def _of_type(resources: Mapping[str, Any], kind: str) -> list[str]:
     return [name for name, resource in resources.items() if resource["Type"] == kind]
-
-
-def _function_arn(name: str) -> str:
-    return f"arn:aws:lambda:{REGION}:{_ACCOUNT}:function:{name}"
 
 
 def _sam(arguments: Sequence[str], tree: Path, folder: Path, extra: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ def add_routes(gateway: Any, api_id: str, body: Mapping[str, Any], values: Mappi
     """Make every authorizer and route of an HTTP API's OpenAPI body; return the route keys.
 
     ``gateway`` is an ``apigatewayv2`` client; ``values`` gives what ``${...}`` means in the body's addresses
-    (``IngestFunction.Arn``, ``AWS::Region``, …).
+    (``IngestFunctionAliaslive``, ``AWS::Region``, …).
     """
     schemes = body.get("components", {}).get("securitySchemes", {})
     authorizers = {
@@ -67,7 +67,12 @@ def _resolved(address: Mapping[str, Any], values: Mapping[str, str]) -> str:
     """What ``Fn::Sub`` stands for, in its short form or with names of its own."""
     match address["Fn::Sub"]:
         case [text, names]:
-            known = {name: values[".".join(attribute["Fn::GetAtt"])] for name, attribute in names.items()}
+            known = {name: values[_named(reference)] for name, reference in names.items()}
         case text:
             known = {}
     return _REFERENCE.sub(lambda reference: known.get(reference[1]) or values[reference[1]], text)
+
+
+def _named(reference: Mapping[str, Any]) -> str:
+    """The name of what ``Ref`` or ``Fn::GetAtt`` refer to, as ``Fn::Sub`` writes it."""
+    return str(reference["Ref"]) if "Ref" in reference else ".".join(reference["Fn::GetAtt"])

@@ -37,9 +37,9 @@ def records(service: Service, *hours: datetime) -> dict[str, Any]:
 
 
 def test_from_report_to_hour(service: Service, last_hour: datetime) -> None:
-    """A posted report becomes an hour through the schedule and the queue, and its day is to be reported."""
+    """A posted report becomes an hour through schedule, shard and queue, and its day is to be reported."""
     service.post(document(last_hour))
-    assert 1 == service.aggregate()
+    assert 2 == service.aggregate()
     (hour,) = service.tables.hours.between("cust_8f2c", last_hour, last_hour + ONE_HOUR)
     assert {"mqtt_bytes_received": 123456, "http_requests": 42} == hour.counters
     assert [] == list(service.tables.markers.dirty_of("cust_8f2c"))
@@ -47,10 +47,11 @@ def test_from_report_to_hour(service: Service, last_hour: datetime) -> None:
 
 
 def test_dispatch_says_how_many(service: Service, last_hour: datetime) -> None:
-    """Dispatch sends every dirty hour that is over, and leaves the markers to the workers."""
+    """Dispatch sends its shard, then every dirty hour that is over, and leaves the markers to the workers."""
     service.post(document(last_hour))
     service.post(document(last_hour - ONE_HOUR))
-    assert {"sent": 2} == service.invoke("aggregate", service.event("dispatch"))
+    assert {"sent": 1} == service.invoke("aggregate", service.event("dispatch"))
+    service.work("aggregate", *service.queued())
     hours = sorted(body["hour"] for body in service.queued())
     assert [format_instant(last_hour - ONE_HOUR), format_instant(last_hour)] == hours
     assert 2 == len(list(service.tables.markers.dirty_of("cust_8f2c")))

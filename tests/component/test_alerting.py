@@ -15,6 +15,7 @@ import pytest
 from moto import mock_aws
 
 from aggregate.alerts import TOLD_AGAIN_AFTER, AlertRaiser
+from aggregate.publish import sender_of
 from aggregate.recompute import recompute
 from metering.aws.clients import RETRIES
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
@@ -432,6 +433,21 @@ def test_two_workers_crossing_at_the_same_moment_tell_it_once(exact_client: Dyna
         assert [0, 1] == sorted(worker.result() for worker in told)
         assert {ID_80: True} == world.stored()
         assert ([ID_80], [ID_80]) == world.channels.ids()
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "sender"),
+    [
+        ("", "", ""),
+        ("", "Zemfyre", ""),
+        ("billing@zemfyre.example", "", "billing@zemfyre.example"),
+        ("billing@zemfyre.example", "Zemfyre, Billing", '"Zemfyre, Billing" <billing@zemfyre.example>'),
+        ("billing@zemfyre.example", "Zemfýre", "=?utf-8?q?Zemf=C3=BDre?= <billing@zemfyre.example>"),
+    ],
+)
+def test_a_sender_may_have_a_name(address: str, name: str, sender: str) -> None:
+    """Customers see a display name, while IAM and SES know the address alone."""
+    assert sender == sender_of(address, name)
 
 
 @pytest.mark.parametrize("metric", ["alerts_failed", "alert_emails_refused"])

@@ -6,17 +6,19 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aggregate.conservation import conserve
+from aggregate.conservation import MOST_REPORTS, Part, conserve
 from aggregate.recompute import recompute
 from metering.core.accounts import BillingPeriod, Customer, PeriodState
 from metering.core.adjustments import Adjustment
 from metering.core.billable import all_contributions
 from metering.core.catalog import builtin_catalog
 from metering.core.conservation import Difference, Stage
+from metering.core.instances import Instance
 from metering.core.instants import DAY, HOUR, format_instant
 from metering.core.late_usage import LateItem
 from metering.core.periods import Period
@@ -255,13 +257,58 @@ def test_an_invoice_with_late_usage_is_conserved(books: Books) -> None:
     assert [] == books.differences()
 
 
+def links(books: Books, most_reports: int, part: Part | None = None) -> tuple[int, list[Part], int]:
+    """Compare a customer as messages do; return the longest chain, the parts and the hours compared."""
+    found = conserve(CUSTOMER.customer_id, NOW, books.tables, CATALOG, part, most_reports)
+    below = [links(books, most_reports, rest) for rest in found.rest]
+    own = [part] if part is not None else []
+    return (
+        1 + max((chain for chain, _, _ in below), default=0),
+        own + [one for _, parts, _ in below for one in parts],
+        found.hours + sum(hours for _, _, hours in below),
+    )
+
+
+# Lambda ends a chain that a function keeps up through its own queue after some sixteen invocations (Lambda
+# Developer Guide, "Use Lambda recursive loop detection to prevent infinite loops"). Two go before the
+# customer's own message: the schedule's run and the shard's.
+LONGEST_CHAIN = 16 - 2
+
+
 def test_reads_are_bounded(books: Books) -> None:
-    """After so many reports the rest is left to another call, and all calls together compare everything."""
-    compared, calls, since = 0, 0, None
-    while calls == 0 or since is not None:
-        part = conserve(CUSTOMER.customer_id, NOW, books.tables, CATALOG, since, most_reports=1)
-        compared, calls, since = compared + part.hours, calls + 1, part.rest_from
-    assert (3, 3) == (compared, calls)
+    """After so many reports the rest is left to other messages, and together they compare everything."""
+    chain, parts, hours = links(books, most_reports=1)
+    assert 3 == hours
+    assert parts
+    assert chain <= LONGEST_CHAIN
+
+
+def test_a_thousand_instances_are_shared_out_at_once(books: Books) -> None:
+    """A customer of a thousand instances is checked to its end: all messages come of its first one."""
+    for n in range(1000):
+        added = Instance(customer_id=CUSTOMER.customer_id, instance_id=f"i{n}", digests=("0" * 64,))
+        books.tables.instances.put(added)
+    chain, parts, hours = links(books, MOST_REPORTS)
+    assert 2 == chain
+    assert 3 == hours
+    # Two months up to the present, four hours a message.
+    first = Period.anchored(START, LAST).first_hour
+    assert [first + n * 4 * HOUR for n in range(len(parts))] == [part.since for part in parts]
+    assert all(a.until == b.since for a, b in pairwise(parts))
+    assert NOW.replace(minute=0) + HOUR == parts[-1].until
+
+
+def test_no_chain_is_too_long(books: Books) -> None:
+    """However many reports lie in however few hours, no chain of messages is ended by Lambda."""
+    hours = [LAST + n * HOUR for n in range(300)]
+    for n, hour in enumerate(hours):
+        for journal in range(1 + (n > 100) + (n > 200) * 3):
+            books.tables.reports.put(report(hour, state_id=f"{journal}", counters={"http_requests": 1}))
+    chain, parts, compared = links(books, most_reports=4)
+    assert chain <= LONGEST_CHAIN
+    assert len({part.since for part in parts}) == len(parts)
+    # The first two of the hours have usage in any case, and the last one lies after all of these.
+    assert len(hours) + 1 == compared
 
 
 def test_a_calendar_customer_has_months(books: Books) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aggregate.dispatch import due_hours
+from aggregate.dispatch import STALE_AFTER, due_hours, due_shards, of_shard
 from aggregate.messages import Recompute, read
 from metering.aws.clients import Clients
 from metering.aws.queues import NotSentError, Queue
@@ -27,8 +27,9 @@ CUSTOMERS = list({shard_of(f"cust_{n}"): f"cust_{n}" for n in range(500)}.values
 
 def due(service: Service, now: datetime, *, include_open: bool = False) -> list[str]:
     """Return whose hours are due."""
-    found = due_hours(service.tables.markers, now, include_open=include_open)
-    return sorted(work.customer_id for work in found)
+    markers = service.tables.markers
+    shards = due_shards(markers, now, include_open=include_open)
+    return sorted(work.customer_id for shard in shards for work in of_shard(shard, markers, now))
 
 
 def hours(number: int) -> list[Recompute]:
@@ -75,10 +76,34 @@ def test_the_message(service: Service) -> None:
     """A message runs in the order of its customer's hour, and is enqueued once for each touch."""
     service.tables.markers.touch_dirty("acme", HOUR)
     (marker,) = service.tables.markers.dirty_of("acme")
-    (work,) = due_hours(service.tables.markers, HOUR + ONE_HOUR, include_open=False)
+    (work,) = due_hours(service.tables.markers, shard_of("acme"), HOUR + ONE_HOUR, include_open=False)
     assert Recompute(customer_id="acme", hour=HOUR, touched=marker.touched) == work
     assert ("acme#2026-11-22T13:00:00Z", marker.touched) == (work.group, work.deduplication_id)
     assert work == read(work.model_dump_json())
+
+
+def test_one_message_a_shard(service: Service) -> None:
+    """A run sends one message for each shard that has something due, and none for the others."""
+    named = [f"cust_{n}" for n in range(200) if shard_of(f"cust_{n}") in {3, 11}]
+    assert len(named) > 10
+    for customer in named:
+        service.tables.markers.touch_dirty(customer, HOUR)
+    assert {"sent": 2} == service.invoke("aggregate", {"task": "dispatch"})
+    bodies = service.queued()
+    assert [3, 11] == sorted(body["shard"] for body in bodies)
+    service.work("aggregate", *bodies)
+    recomputed = [body["customer_id"] for _ in range(9) for body in service.queued()]
+    assert sorted(named) == sorted(recomputed)
+
+
+def test_a_late_message_of_a_shard_is_dropped(service: Service) -> None:
+    """Behind a backlog the shards' messages do not pile up: later runs have asked for the same."""
+    service.tables.markers.touch_dirty("acme", HOUR)
+    asked = HOUR + ONE_HOUR
+    (work,) = due_shards(service.tables.markers, asked, include_open=False)
+    late = asked + STALE_AFTER
+    assert 1 == len(list(of_shard(work, service.tables.markers, late)))
+    assert [] == list(of_shard(work, service.tables.markers, late + timedelta(seconds=1)))
 
 
 def test_many_messages(service: Service) -> None:

@@ -26,6 +26,7 @@ from ops.subscriptions import subscribe
 from stripe_report.dispatch import due_closings
 from stripe_report.gateway import stripe_client
 from stripe_report.messages import Reconcile
+from stripe_report.retrying import turn_in_the_night
 from stripe_simulator.serving.faults import Fault
 from stripe_simulator.serving.server import RunningSimulator, running_simulator
 from tests.component.service import STRIPE_KEY, Service
@@ -115,8 +116,9 @@ REPORT = {"work": "send_unsent", "customer_id": "acme", "include_open": True}
 
 
 def asked(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what messages ask for, each without its trigger."""
-    return [{name: value for name, value in body.items() if name != "trigger"} for body in bodies]
+    """Return what messages ask for, each without its trigger and its place in the calendar."""
+    of_its_way = {"trigger", "tries", "at"}
+    return [{name: value for name, value in body.items() if name not in of_its_way} for body in bodies]
 
 
 def test_the_schedule_asks_for_each_marked_customer_once_and_the_worker_reports_it(
@@ -186,12 +188,21 @@ def test_the_calendar_asks_for_a_look_at_each_period_that_is_due(function: Funct
 
 
 def test_the_daily_reconciliation_asks_for_every_customer_of_the_fleet(function: Function) -> None:
-    """The daily schedule sends one reconciliation for each customer, one without Stripe included."""
+    """The daily schedule enters each customer into the calendar at its turn, one without Stripe included."""
     function.tables.customers.add(Customer(customer_id="other", name="Other", plan="starter@1"))
-    assert {"sent": 2} == function.invoke("reconcile")
-    bodies = function.queued()
+    begun = datetime.now(UTC)
+    assert {"entered": 2} == function.invoke("reconcile")
+    assert [] == function.queued()
+    turns = {name: begun + turn_in_the_night(name) for name in ("acme", "other")}
+    entered = [entry for entry in function.tables.closings.due(begun + DAY) if isinstance(entry, Retry)]
+    assert dict.fromkeys(turns, 0) == {entry.customer_id: entry.tries for entry in entered}
+    for entry in entered:
+        assert abs(entry.at - turns[entry.customer_id]) < timedelta(minutes=1)
+    due = due_closings(function.tables.closings, begun + DAY)
+    bodies = [json.loads(work.model_dump_json()) for work in due if isinstance(work, Reconcile)]
     assert {("acme", "reconcile"), ("other", "reconcile")} == {(b["customer_id"], b["work"]) for b in bodies}
     assert {"batchItemFailures": []} == function.work(*bodies)
+    assert not [row for row in function.tables.closings.due(begun + DAY) if isinstance(row, Retry)]
 
 
 def test_the_operator_reconciles_a_period_at_once_and_gets_the_hours_that_differ(function: Function) -> None:

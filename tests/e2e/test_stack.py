@@ -22,7 +22,7 @@ MAY_WRITE = {
     "authorizer": {},
     "ingest": {"reports": "probe", "markers": "dirty#probe"},
     "aggregate": {"customers": "probe", "markers": "unsent#probe", "hours": "probe"},
-    "stripe_report": {"customers": "probe", "ledger": "probe"},
+    "stripe_report": {"customers": "probe", "markers": "unsent#probe", "ledger": "probe"},
     "usage_query": {},
 }
 FUNCTIONS = list(MAY_WRITE)

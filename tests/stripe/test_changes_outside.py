@@ -17,9 +17,10 @@ from metering.aws.observability import metrics
 from metering.core.accounts import PeriodState, Status
 from metering.core.conservation import Stage
 from metering.core.instants import HOUR
-from metering.tables.closings import Closing
+from metering.tables.closings import Closing, Retry
 from ops.set_plan import planned, set_plan
-from stripe_report.messages import Reconcile, Refresh
+from stripe_report.dispatch import RETRIED
+from stripe_report.messages import CloseEnded, Reconcile, Refresh
 from stripe_report.subscribed import Subscription, SubscriptionItem, SubscriptionStatus
 from tests.stripe.test_our_invoice import support_contract
 from tests.stripe.transport import fault
@@ -407,7 +408,7 @@ def _refused(status: int) -> Callable[..., Any]:
         (403, "stripe_refuses_reads"),
         (404, "stripe_refuses_reads"),
         (401, "stripe_unavailable"),
-        (429, "stripe_unavailable"),
+        (429, ""),
         (500, "stripe_unavailable"),
     ],
 )
@@ -418,7 +419,8 @@ def test_a_read_that_is_refused_for_good_is_named_and_not_taken_for_an_outage(
     world.at(END + HOUR).use(START, _gigabytes(12))
     world.gateway.reader.subscription = _refused(status)  # type: ignore[method-assign]
     world.dispatch()
-    assert {alarm} == _alarmed()
+    # A limit passes by itself, and what met it comes back: nobody need be woken.
+    assert {alarm} - {""} == _alarmed()
     permanent = alarm == "stripe_refuses_reads"
     assert ("Stripe refuses to be read" in caplog.text) == permanent
     assert (Decimal(12) if permanent else Decimal(0)) == world.stripe_total(METER)
@@ -498,7 +500,8 @@ def test_a_reconciliation_that_meets_a_limit_comes_back_that_day(world: World) -
     world.wire.faults.add(replace(_stuck(), kind="429", method="GET", path_prefix="/v1/billing", times=6))
     started = world.later(DAY).now
     _night(world)
-    assert {"stripe_unavailable"} == _alarmed()
+    assert 1 == _counted("stripe_limited")
+    assert set() == _alarmed()
     tries = 0
     while (due := _retries(world)) and tries < 9:
         world.at(due[0])
@@ -507,6 +510,60 @@ def test_a_reconciliation_that_meets_a_limit_comes_back_that_day(world: World) -
     assert 1 < tries < 9
     assert Decimal(12) == world.entries(METER)[START].value
     assert world.now - started < timedelta(hours=6)
+
+
+def test_usage_that_meets_a_limit_comes_back_without_the_schedule(world: World) -> None:
+    """12 GB are with Stripe within the quarter of an hour, though no schedule asked for them again."""
+    world.at(START + 2 * HOUR).use(START, _gigabytes(12))
+    world.wire.faults.add(replace(_stuck(), kind="429", times=1))
+    world.dispatch()
+    assert Decimal(0) == world.stripe_total(METER)
+    [due] = _retries(world)
+    assert timedelta(minutes=5) <= due - world.now <= timedelta(minutes=15)
+    assert set() == _alarmed()
+    assert 1 == world.at(due).close()
+    assert Decimal(12) == world.stripe_total(METER)
+    assert [] == _retries(world)
+
+
+def test_a_sending_that_meets_limits_for_hours_waits_longer_each_time(world: World) -> None:
+    """At most two hours lie between two tries, and one chain of them is in the calendar."""
+    world.at(START + 2 * HOUR).use(START, _gigabytes(12))
+    world.wire.faults.add(replace(_stuck(), kind="429"))
+    world.dispatch()
+    waited = []
+    for _ in range(8):
+        [due] = _retries(world)
+        waited.append(due - world.now)
+        world.at(due).close()
+    assert sorted(waited) == waited
+    assert waited[-1] <= timedelta(hours=2, minutes=10)
+    world.wire.faults.clear()
+    [due] = _retries(world)
+    world.at(due).close()
+    assert Decimal(12) == world.stripe_total(METER)
+
+
+def test_an_outage_is_left_to_the_hourly_run(world: World) -> None:
+    """What an outage held up is marked still, and enters no calendar: retries would only pile up."""
+    world.at(START + 2 * HOUR).use(START, _gigabytes(12))
+    world.wire.faults.add(_stuck())
+    world.dispatch()
+    assert [] == _retries(world)
+    world.wire.faults.clear()
+    world.later(HOUR).dispatch()
+    assert Decimal(12) == world.stripe_total(METER)
+
+
+@pytest.mark.parametrize("work", [CloseEnded(customer_id=CUSTOMER), Refresh(customer_id=CUSTOMER)])
+def test_what_an_event_asked_for_comes_back_after_a_limit(world: World, work: CloseEnded | Refresh) -> None:
+    """Stripe tells of a change once; a limit met while looking at it must not be the end of it."""
+    world.wire.faults.add(replace(_stuck(), kind="429", method="GET", path_prefix="/v1", times=1))
+    world.writer.work(work, world.now)
+    [again] = [entry for entry in world.tables.closings.due(world.now + DAY) if isinstance(entry, Retry)]
+    assert RETRIED[type(work)] is again.kind
+    assert 1 == world.at(again.at).close()
+    assert [] == _retries(world)
 
 
 def _stuck() -> Any:

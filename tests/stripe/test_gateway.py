@@ -251,7 +251,8 @@ def test_nothing_to_send_is_not_one_call(client: stripe.StripeClient, simulator:
 def test_the_client_of_the_function_retries_twice_and_waits_ten_seconds(simulator: RunningSimulator) -> None:
     """The function's own client retries twice and waits 10 seconds for an answer."""
     requestor: Any = stripe_client("sk_test_simulated", simulator.url)._requestor
-    assert (2, 10) == (requestor._options.max_network_retries, requestor._client._timeout)
+    patient = requestor._client
+    assert (2, 10) == (requestor._options.max_network_retries, patient._transport._timeout)
 
 
 def test_a_value_of_fifteen_digits_travels_without_the_zeros_behind_it(

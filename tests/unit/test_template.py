@@ -1,12 +1,13 @@
 """What the deployment must always be, read from the template as it is written."""
 
-from pathlib import Path
+import json
+import logging
+import re
 from typing import Any
 
 import pytest
-import yaml
 
-_TREE = Path(__file__).resolve().parents[2]
+from testing.template import TEMPLATE_FILE, read_template
 
 # The table of docs/storage.md#tables. Reading is an upper bound: not everyone need read all it may.
 WRITERS = {
@@ -31,27 +32,7 @@ _WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}
 type Resource = dict[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms."""
-
-
-def _short_form(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    match node:
-        case yaml.ScalarNode():
-            value = loader.construct_scalar(node)
-        case yaml.SequenceNode():
-            value = loader.construct_sequence(node, deep=True)
-        case yaml.MappingNode():
-            value = loader.construct_mapping(node, deep=True)
-    if name == "GetAtt" and isinstance(value, str):
-        value = value.split(".")
-    return {name if name == "Ref" else f"Fn::{name}": value}
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-TEMPLATE: dict[str, Any] = yaml.load((_TREE / "template.yaml").read_text(), _Loader)  # noqa: S506 - a SafeLoader
+TEMPLATE = read_template()
 RESOURCES: dict[str, Resource] = TEMPLATE["Resources"]
 
 
@@ -224,7 +205,10 @@ def test_workers(
 
 @pytest.mark.parametrize("table", TABLES)
 def test_tables(table: str) -> None:
-    """A table is on demand, keyed by pk and sk, recoverable to a point in time, and encrypted."""
+    """A table is on demand, keyed by pk and sk, recoverable to a point in time, and encrypted at no charge.
+
+    Under a key of AWS's own, as every table is; any other makes KMS charge for the requests.
+    """
     row = TABLES[table]
     assert row["BillingMode"] == "PAY_PER_REQUEST"
     assert [(key["AttributeName"], key["KeyType"]) for key in row["KeySchema"]] == [
@@ -232,7 +216,7 @@ def test_tables(table: str) -> None:
         ("sk", "RANGE"),
     ]
     assert row["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-    assert row["SSESpecification"]["SSEEnabled"]
+    assert "SSESpecification" not in row
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -307,3 +291,231 @@ def test_falls_are_alarmed() -> None:
     """A revision that lowers an amount, and an hour that falls, reach the operator."""
     assert _alarmed("regression", "ingest")
     assert _alarmed("hour_fell", "aggregate")
+
+
+def test_alarms_are_written_once() -> None:
+    """What the alarms of a kind have in common stands at one of them; the others take it over."""
+    text = TEMPLATE_FILE.read_text()
+    assert len(_of_type("AWS::CloudWatch::Alarm")) > 30
+    assert 1 == text.count("TreatMissingData: notBreaching")
+    assert 1 == text.count("EvaluationPeriods: 1")
+
+
+PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
+
+
+def _events(kind: str) -> list[Resource]:
+    return [
+        event["Properties"]
+        for row in FUNCTIONS.values()
+        for event in row.get("Events", {}).values()
+        if event["Type"] == kind
+    ]
+
+
+@pytest.mark.parametrize("secret", _of_type("AWS::SecretsManager::Secret"))
+def test_a_failed_create_keeps_no_named_secret(secret: str) -> None:
+    """Secrets of prod outlive their stack, but not a create that failed: the next one needs their names."""
+    row = RESOURCES[secret]
+    assert "Name" in row["Properties"]
+    assert {"Fn::If": ["IsProd", "RetainExceptOnCreate", "Delete"]} == row["DeletionPolicy"]
+    assert {"Fn::If": ["IsProd", "Retain", "Delete"]} == row["UpdateReplacePolicy"]
+
+
+@pytest.mark.parametrize(
+    ("function", "parameter", "most"), [("aggregate", "Aggregate", 1000), ("stripe_report", "Stripe", 5)]
+)
+def test_queues_are_worked_off_by_a_few(function: str, parameter: str, most: int) -> None:
+    """A backlog takes no more of the account's concurrency than its mapping's maximum: 2 to 5 for Stripe."""
+    (mapping,) = [row["Properties"] for row in FUNCTIONS[function]["Events"].values() if row["Type"] == "SQS"]
+    name = f"{parameter}QueueConcurrency"
+    assert {"MaximumConcurrency": {"Ref": name}} == mapping["ScalingConfig"]
+    # Lambda takes 2 to 1,000.
+    assert (2, most) == (PARAMETERS[name]["MinValue"], PARAMETERS[name]["MaxValue"])
+    assert 2 <= PARAMETERS[name]["Default"] <= 5
+
+
+def test_the_default_concurrencies_fit_a_new_account() -> None:
+    """Of the ten invocations that a new account may run at once the queues leave some to the API."""
+    taken = sum(PARAMETERS[f"{name}QueueConcurrency"]["Default"] for name in ("Aggregate", "Stripe"))
+    assert taken < 10
+    assert all(
+        row["Default"] == 0 for name, row in PARAMETERS.items() if name.endswith("ReservedConcurrency")
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("authorizer", "Authorizer"),
+        ("ingest", "Ingest"),
+        ("aggregate", "Aggregate"),
+        ("stripe_report", "Stripe"),
+    ],
+)
+def test_reservations(function: str, name: str) -> None:
+    """Whoever must not be starved can be given concurrency of its own, the authorizer of every call too."""
+    reserved = {"Fn::If": [f"Reserves{name}", {"Ref": f"{name}ReservedConcurrency"}, {"Ref": "AWS::NoValue"}]}
+    assert reserved == FUNCTIONS[function]["ReservedConcurrentExecutions"]
+    assert "Concurrency" in PARAMETERS[f"{name}ReservedConcurrency"]["Description"]
+
+
+def test_what_a_new_account_allows_is_said() -> None:
+    """The texts of the parameters tell that an account allows 10 to 1,000 invocations at once."""
+    said = PARAMETERS["AuthorizerReservedConcurrency"]["Description"]
+    assert "1,000" in said
+    assert "10" in said
+    assert "new account may run 10" in PARAMETERS["AggregateQueueConcurrency"]["Description"]
+
+
+def test_routes_are_throttled() -> None:
+    """One caller cannot take the account's concurrency: reports and pages each have a rate and a burst."""
+    (api,) = _of_type("AWS::Serverless::HttpApi").values()
+
+    def limits(parameter: str) -> dict[str, Any]:
+        return {name: {"Ref": parameter} for name in ("ThrottlingRateLimit", "ThrottlingBurstLimit")}
+
+    routes = {f"{row['Method']} {row['Path']}" for row in _events("HttpApi")}
+    assert limits("PagesPerSecond") == api["DefaultRouteSettings"]
+    assert {"POST /api/usage/report": limits("ReportsPerSecond")} == api["RouteSettings"]
+    assert routes >= set(api["RouteSettings"])
+
+
+@pytest.mark.parametrize("function", ["aggregate", "stripe_report"])
+def test_scheduled_runs_are_not_made_up_for(function: str) -> None:
+    """A scheduled run that failed is not repeated, and one that is minutes late is dropped."""
+    once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 300}
+    assert once == FUNCTIONS[function]["EventInvokeConfig"]
+    schedules = [
+        row["Properties"] for row in FUNCTIONS[function]["Events"].values() if row["Type"] == "ScheduleV2"
+    ]
+    assert [once] * 3 == [row["RetryPolicy"] for row in schedules]
+
+
+_HEARTBEATS = {
+    ("aggregate", "dispatch"): "dispatch_messages",
+    ("aggregate", "sweep_hourly"): "sweep_hourly_messages",
+    ("aggregate", "sweep_daily"): "sweep_daily_messages",
+    ("stripe_report", "dispatch"): "unsent_customers",
+    ("stripe_report", "close"): "closings_due",
+    ("stripe_report", "reconcile"): "customers_to_reconcile",
+}
+
+
+def test_every_schedule_has_a_heartbeat() -> None:
+    """The table of heartbeats has the tasks that the schedules ask for."""
+    asked = {
+        (function, json.loads(event["Properties"]["Input"])["task"])
+        for function, row in FUNCTIONS.items()
+        for event in row.get("Events", {}).values()
+        if event["Type"] == "ScheduleV2"
+    }
+    assert set(_HEARTBEATS) == asked
+
+
+@pytest.mark.parametrize("task", _HEARTBEATS, ids=":".join)
+def test_what_must_happen_is_missed(task: tuple[str, str]) -> None:
+    """What a schedule must start alarms when it did not, and no count at all is the worst of signs."""
+    (alarm,) = [
+        row
+        for row in RESOURCES.values()
+        if row["Type"] == "AWS::CloudWatch::Alarm"
+        and row["Properties"]["MetricName"] == _HEARTBEATS[task]
+        and row["Properties"]["Dimensions"] == [{"Name": "service", "Value": task[0]}]
+    ]
+    properties = alarm["Properties"]
+    assert "SchedulesFire" == alarm["Condition"]
+    assert ("SampleCount", "LessThanThreshold", 1, "breaching") == (
+        properties["Statistic"],
+        properties["ComparisonOperator"],
+        properties["Threshold"],
+        properties["TreatMissingData"],
+    )
+    # CloudWatch looks back over a week at most where the period is an hour or more, over a day otherwise.
+    seconds = properties["Period"] * properties["EvaluationPeriods"]
+    assert seconds <= (604_800 if properties["Period"] >= 3600 else 86_400)
+    assert [{"Ref": "OperatorTopic"}] == properties["AlarmActions"]
+
+
+def test_the_api_fails_loudly() -> None:
+    """An answer of 5xx reaches the operator, whoever gave it."""
+    assert _alarmed("5xx", "'Ref': 'Api'")
+
+
+def test_prod_has_somebody_to_alarm() -> None:
+    """A deploy of prod without an address for alarms is refused before anything is made."""
+    (rule,) = TEMPLATE["Rules"].values()
+    assert {"Fn::Equals": [{"Ref": "Stage"}, "prod"]} == rule["RuleCondition"]
+    assert [{"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmEmail"}, ""]}]}] == [
+        row["Assert"] for row in rule["Assertions"]
+    ]
+
+
+def test_layers_are_part_of_a_version() -> None:
+    """SAM publishes a version for a new layer only where the layer says so."""
+    layers = _of_type("AWS::Serverless::LayerVersion").values()
+    assert all(row["PublishLambdaVersion"] is True for row in layers)
+    assert all(row["AutoPublishAliasAllProperties"] is True for row in FUNCTIONS.values())
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_log_level(function: str) -> None:
+    """The log level is Lambda's own as well, which wins with JSON logs, in names that both understand."""
+    assert {"Ref": "LogLevel"} == FUNCTIONS[function]["LoggingConfig"]["ApplicationLogLevel"]
+    # Lambda has TRACE and FATAL too, Python has neither.
+    assert {"DEBUG", "INFO", "WARN", "ERROR"} == set(PARAMETERS["LogLevel"]["AllowedValues"])
+    assert all(name in logging.getLevelNamesMapping() for name in PARAMETERS["LogLevel"]["AllowedValues"])
+
+
+# Amazon API Gateway Developer Guide, "Customize HTTP API access logs"; the two ids are our authorizer's.
+_LOGGED = {
+    "authorizer.customer_id",
+    "authorizer.error",
+    "authorizer.instance_id",
+    "error.message",
+    "error.messageString",
+    "error.responseType",
+    "extendedRequestId",
+    "httpMethod",
+    "identity.sourceIp",
+    "identity.userAgent",
+    "integration.error",
+    "integration.integrationStatus",
+    "integration.latency",
+    "integration.requestId",
+    "integration.status",
+    "integrationErrorMessage",
+    "integrationLatency",
+    "integrationStatus",
+    "path",
+    "protocol",
+    "requestId",
+    "requestTime",
+    "requestTimeEpoch",
+    "responseLatency",
+    "responseLength",
+    "routeKey",
+    "stage",
+    "status",
+}
+
+
+def test_access_log() -> None:
+    """A line is one JSON object of variables that an HTTP API knows, a function's own failure among them."""
+    (api,) = _of_type("AWS::Serverless::HttpApi").values()
+    fields = json.loads(api["AccessLogSettings"]["Format"])
+    assert set() == {value.removeprefix("$context.") for value in fields.values()} - _LOGGED
+    assert "$context.integrationErrorMessage" in fields.values()
+
+
+def test_a_sender_is_an_address_alone() -> None:
+    """IAM compares the bare address, so a display name stands apart; a configuration set is allowed."""
+    allowed = re.compile(PARAMETERS["AlertSender"]["AllowedPattern"])
+    assert allowed.fullmatch("")
+    assert allowed.fullmatch("billing@zemfyre.example")
+    assert not allowed.fullmatch("Zemfyre <billing@zemfyre.example>")
+    (sending,) = [row for row in _statements("aggregate") if "ses:SendEmail" in _list(row["Action"])]
+    assert {"ses:FromAddress": {"Ref": "AlertSender"}} == sending["Condition"]["StringEquals"]
+    assert {"identity/*", "configuration-set/*"} == {
+        row["Fn::Sub"].rpartition(":")[2] for row in sending["Resource"]
+    }

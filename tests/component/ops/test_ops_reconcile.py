@@ -12,9 +12,10 @@ from metering.aws.clients import Clients
 from metering.aws.observability import observed
 from metering.core.accounts import BillingPeriod
 from metering.core.instants import HOUR
-from ops.deployment import Deployment
+from ops.deployment import ALIAS, Deployment
 from ops.errors import OperatorError
 from stripe_report.app import StripeReportSettings, build
+from testing.template import read_template
 from tests.component.ops.desk import STACK, Desk
 from tests.component.service import LambdaContext
 
@@ -103,3 +104,19 @@ def test_wrong_input_is_named(deployed: Desk, arguments: tuple[str, ...], status
     deployed.good("customers", "add", "beta", "--name", "Beta", "--no-stripe")
 
     assert said in deployed.wrong(status, "reconcile", *arguments)
+
+
+def test_the_operator_calls_the_published_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `ops` asks of a function goes to the alias that every other caller uses."""
+    asked: list[dict[str, Any]] = []
+
+    class Client:
+        def invoke(self, **given: Any) -> dict[str, Any]:
+            asked.append(given)
+            return {"Payload": io.BytesIO(b'{"rows": []}')}
+
+    monkeypatch.setattr("ops.deployment.boto3.client", lambda *_given, **_more: Client())
+    monkeypatch.setattr(Deployment, "_physical_id", lambda _self, name: f"stack-{name}")
+    assert {"rows": []} == Deployment("stack").invoke("StripeReportFunction", {})
+    assert ("stack-StripeReportFunction", ALIAS) == (asked[0]["FunctionName"], asked[0]["Qualifier"])
+    assert read_template()["Globals"]["Function"]["AutoPublishAlias"] == ALIAS

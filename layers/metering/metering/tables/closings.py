@@ -6,13 +6,15 @@ looking twice does no harm, and one whose period is final is removed. Whoever wo
 its place, so it is worked on only while it is there: else a queue that is behind would make two of one.
 Source: docs/stripe-protocol.md#closing-a-period; docs/decisions/0008-a-calendar-of-closings.md.
 
-A nightly reconciliation that Stripe did not let through is entered too, with ``again-<tries>`` in place of
-the period's start. Source: docs/decisions/0021-a-reconciliation-comes-back-by-the-calendar.md.
+Work that Stripe did not let through is entered too, with its kind and ``-<tries>`` in place of the period's
+start, and so is each night's reconciliation, with 0 tries. Source:
+docs/decisions/0021-a-reconciliation-comes-back-by-the-calendar.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from metering.core.instants import format_instant, parse_instant
@@ -25,7 +27,14 @@ if TYPE_CHECKING:
 
     from metering.tables.access import Item
 
-_AGAIN = "again-"
+
+class Retried(StrEnum):
+    """Which kind of work comes back."""
+
+    RECONCILE = "again"
+    SEND = "send"
+    CLOSE_ENDED = "ended"
+    REFRESH = "refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +48,12 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A customer's reconciliation that Stripe did not let through ``tries`` times, and when to try again."""
+    """A customer's work that Stripe did not let through ``tries`` times, and when to try (again)."""
 
     customer_id: str
     tries: int
     at: datetime
+    kind: Retried = Retried.RECONCILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +95,14 @@ def _key(entry: Closing | Retry) -> Item:
 
 
 def _place(entry: Closing | Retry) -> tuple[str, str]:
-    what = f"{_AGAIN}{entry.tries}" if isinstance(entry, Retry) else format_instant(entry.period_start)
+    what = f"{entry.kind}-{entry.tries}" if isinstance(entry, Retry) else format_instant(entry.period_start)
     shard, when = shard_of(entry.customer_id), _second(entry.at)
     return f"closing#{shard}", f"{when}#{entry.customer_id}#{what}"
 
 
 def _entry(item: Item) -> Closing | Retry:
     at, customer, what = item["sk"]["S"].split("#")
-    if what.startswith(_AGAIN):
-        return Retry(customer, int(what.removeprefix(_AGAIN)), parse_instant(at))
+    kind, _, tries = what.partition("-")
+    if kind in {*Retried}:
+        return Retry(customer, int(tries), parse_instant(at), Retried(kind))
     return Closing(customer, parse_instant(what), parse_instant(at))
