@@ -275,7 +275,7 @@ def a_limit_at_night(world: World) -> None:
 
 def counts_as_done(patch: pytest.MonkeyPatch) -> None:
     """A reconciliation that meets a limit is done for that day."""
-    patch.setattr(work.Writer, "_reconciled", lambda *_given, **_more: None)
+    patch.setattr(work.Writer, "_done", lambda *_given, **_more: None)
 
 
 OUTSIDE = (
