@@ -26,10 +26,10 @@ def unbilled_flags(account: Account, shown: BillingPeriod, now: datetime, tables
     if customer.stripe_customer_id is None:
         return
     over = sorted((one for one in account.periods if one.end <= now), key=lambda one: one.start)
-    for period in over[-PERIODS:]:
-        if is_past_retention(period.span, now):
-            continue
-        records = tables.invoices.of_period(customer.customer_id, period.start)
+    former = [one for one in over[-PERIODS:] if not is_past_retention(one.span, now)]
+    told = tables.invoices.since(customer.customer_id, former[0].start) if former else []
+    for period in former:
+        records = [record for record in told if record.period_start == period.start]
         on_none = is_unbilled(period, records, now) and not billed_of(period, records).counted
         if on_none and not _is_settled(customer.customer_id, period, tables):
             yield unbilled(period.start, period.end)

@@ -26,6 +26,11 @@ class PeriodInvoices(Records):
         items = self.items_with_prefix(customer_id, f"invoice#{format_instant(period_start)}#")
         return [PeriodInvoice.model_validate_json(item["j"]["S"]) for item in items]
 
+    def since(self, customer_id: str, period_start: datetime) -> list[PeriodInvoice]:
+        """The records of a period and of all that began after it, strongly consistent, in one read."""
+        items = self.items_between(customer_id, f"invoice#{format_instant(period_start)}#", "invoice#~")
+        return [PeriodInvoice.model_validate_json(item["j"]["S"]) for item in items]
+
     def add(self, record: PeriodInvoice) -> bool:
         """Append a record unless its number is taken; tell whether it was new."""
         sort = f"invoice#{format_instant(record.period_start)}#{record.number:06d}"
