@@ -1,8 +1,10 @@
 """Checks of which usage is on which invoice, where something changes in the middle of a period."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from metering.core.exact import plain
 from ops.probe.check import Check, Finding, ProbeVerdict, held, not_counted
 from ops.probe.sandbox import HOUR_SECONDS, Sandbox
 
@@ -37,8 +39,7 @@ def _used_since(sandbox: Sandbox, value: str = _USED, **more: Any) -> tuple[Sand
 
 def _quantity(sandbox: Sandbox, invoice: Any) -> str:
     """What of the probe's meter is on an invoice."""
-    lines = [line for line in invoice.lines.data if sandbox.is_metered(line)]
-    return f"{sum(float(line.quantity_decimal or 0) for line in lines):g}"
+    return plain(sandbox.quantity(invoice.lines.data))
 
 
 def _latest(sandbox: Sandbox, subscription: Any) -> Any:
@@ -89,9 +90,9 @@ def _exchanged(sandbox: Sandbox, behavior: str) -> Finding:
     change: Any = {"items": [{"id": item["id"], "price": other.id}], "proration_behavior": behavior}
     sandbox.client.v1.subscriptions.update(subscription["id"], change)
     waiting = sandbox.client.v1.invoice_items.list({"customer": fresh.customer, "pending": True}).data
-    billed = sum(float(one.quantity_decimal or 0) for one in waiting if fresh.is_metered(one))
-    wanted = float(_USED) if behavior == "create_prorations" else 0
-    return held(billed == wanted, f"{_USED} used under the old price: {billed:g} on invoice items")
+    billed = fresh.quantity(waiting)
+    wanted = Decimal(_USED) if behavior == "create_prorations" else 0
+    return held(billed == wanted, f"{_USED} used under the old price: {plain(billed)} on invoice items")
 
 
 def _exchanged_with(sandbox: Sandbox) -> Finding:

@@ -1,9 +1,10 @@
 """Objects of the probe's own in a test-mode account."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from time import monotonic, sleep
 from typing import Any, Self
 
@@ -105,6 +106,11 @@ class Sandbox:
             lambda values: values == [float(value)],
         )
         return known
+
+    def quantity(self, lines: Iterable[Any]) -> Decimal:
+        """What of the probe's meter is on an invoice's lines, or on invoice items."""
+        metered = (line for line in lines if self.is_metered(line))
+        return sum((Decimal(str(line.quantity_decimal or 0)) for line in metered), Decimal(0))
 
     def metered(self, **changes: Any) -> Any:
         """The parameters of a graduated metered price: two units free, then ten cents."""
