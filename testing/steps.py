@@ -1,6 +1,11 @@
 """Counts and names inputs and outputs of all kinds, and lets the process die at one of them."""
 
+from collections.abc import Callable
+from random import Random
+
 from testing.dynamodb import Call, FakeDynamoDb
+
+_HALF = 0.5
 
 
 class CrashError(Exception):
@@ -33,6 +38,17 @@ class Steps:
     def live_on(self) -> None:
         """Die at no step."""
         self._left, self._due = None, False
+
+    def risk(self, chances: Random, chance: float, act: Callable[[], object]) -> None:
+        """Do something, and die on the way with a chance: at one of its first steps, before or after."""
+        if chances.random() < chance:
+            self.die_at(chances.randrange(1, 30), after=chances.random() < _HALF)
+        try:
+            act()
+        except CrashError:
+            return
+        finally:
+            self.live_on()
 
     def begin(self, name: str) -> None:
         """Begin a step."""

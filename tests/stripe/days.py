@@ -300,14 +300,7 @@ class Days:
 
     def risk(self, act: Callable[[], object]) -> None:
         """Do something, and die on the way with a chance of one in five."""
-        if self.random.random() < 0.2:
-            self.world.steps.die_at(self.random.randrange(1, 30), after=self.random.random() < 0.5)
-        try:
-            act()
-        except CrashError:
-            return
-        finally:
-            self.world.steps.live_on()
+        self.world.steps.risk(self.random, 0.2, act)
 
     def gather(self) -> None:
         for name, told in metrics.metric_set.items():

@@ -13,7 +13,6 @@ from metering.core.instants import HOUR
 from metering.core.rating import invoice_total, quantities, rate, tiered_amount
 from metering.tables.ledger import SENT
 from stripe_simulator.engine.objects import Meter
-from testing.steps import CrashError
 from tests.stripe.transport import fault
 from tests.stripe.world import CUSTOMER, DAY, World, lines_of
 
@@ -121,14 +120,7 @@ class History:
 
     def _risk(self, act: Callable[[], object]) -> None:
         """Do something, and die on the way with a chance of one in four."""
-        if self.random.random() < 0.25:
-            self.world.steps.die_at(self.random.randrange(1, 30), after=self.random.random() < 0.5)
-        try:
-            act()
-        except CrashError:
-            return
-        finally:
-            self.world.steps.live_on()
+        self.world.steps.risk(self.random, 0.25, act)
 
     def _meter(self, name: str) -> Meter:
         account = self.world.account
